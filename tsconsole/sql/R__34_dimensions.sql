@@ -1,0 +1,131 @@
+-- The dimensions of a rollup: columns of its source, or expressions over them.
+
+set check_function_bodies = off;  -- a function may stand above the helpers it calls
+
+create or replace function tsconsole.plan_dimensions(source regclass, dimensions text[])
+returns table (ordinal integer, column_name text, expression text, data_type text)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    wanted text[] := coalesce(dimensions, array(
+        select d.dimension_column from silver.timeseries_dimension_config d
+        where d.source_table = source and d.is_active order by d.id));
+    item text;
+    item_number integer := 0;
+    planned record;
+begin
+    foreach item in array wanted loop
+        item_number := item_number + 1;
+        select c.column_name as name, format('s.%I', c.column_name) as sql, c.base_type,
+               c.data_type || coalesce(' collate ' || c.collation_name, '') as type
+        into planned
+        from tsconsole.columns(source) c where c.column_name = item;
+        if not found then
+            select e.column_name as name, e.expression as sql, e.base_type, e.data_type as type
+            into planned
+            from tsconsole.dimension_expression(source, item, item_number) e;
+        end if;
+        if 'mode' <> all (tsconsole.possible_aggregates(planned.base_type)) then
+            raise exception 'dimension % has type %, which cannot be grouped and indexed', quote_ident(item), planned.type using
+                errcode = 'TS004', hint = 'Use an expression of another type, for example: payload ->> ''device'' as device';
+        end if;
+        ordinal := item_number;
+        column_name := planned.name;
+        expression := planned.sql;
+        data_type := planned.type;
+        return next;
+    end loop;
+end;
+$$;
+
+comment on function tsconsole.plan_dimensions(regclass, text[]) is
+'The dimension columns of a new target: the columns or expressions named, or those of silver.timeseries_dimension_config when null.
+Example: select * from tsconsole.plan_dimensions(''raw.readings'', ''{device_id,"subpath(path, 0, 2) as region"}'');';
+
+
+create or replace function tsconsole.dimension_expression(source regclass, item text, item_number integer)
+returns table (column_name text, expression text, data_type text, base_type oid)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    parts text[] := regexp_match(item, '^(.*)\s+as\s+("(?:[^"]|"")+"|[[:alpha:]_][[:alnum:]_$]*)\s*$', 'is');
+    body text := coalesce(parts[1], item);
+    probe oid;
+    definition text;
+begin
+    if not tsconsole.is_one_expression(body) then
+        raise exception 'dimension % is neither a column of % nor an expression', quote_literal(item), tsconsole.qualified_name(source) using
+            errcode = 'TS001', hint = 'An expression has balanced parentheses and no semicolon, comment, backslash, dollar sign or SELECT.';
+    end if;
+    -- A view makes PostgreSQL resolve every name once, here; steps then run with a pinned search path.
+    perform set_config('search_path', tsconsole.expression_path(source), true);
+    begin
+        execute format('create temporary view tsconsole_probe as select (%s) from %s', body, tsconsole.qualified_name(source));
+    exception when others then
+        raise exception 'dimension % is neither a column of % nor a valid expression: %', quote_literal(item), tsconsole.qualified_name(source), sqlerrm
+            using errcode = 'TS001', hint = 'Dimensions are columns of the source, or expressions over them.';
+    end;
+    perform set_config('search_path', 'pg_catalog, pg_temp', true);
+    probe := to_regclass('pg_temp.tsconsole_probe');
+    definition := pg_get_viewdef(probe);
+    return query
+        select case when parts[2] is not null then (parse_ident(parts[2]))[1]
+                    when c.column_name = '?column?' then 'dimension_' || item_number else c.column_name end,
+               '(' || (regexp_match(definition, '^\s*SELECT\s+(.*?)(?:\s+AS\s+(?:"(?:[^"]|"")+"|\S+))?\n\s+FROM\s', 's'))[1] || ')',
+               c.data_type || coalesce(' collate ' || c.collation_name, ''), c.base_type
+        from tsconsole.columns(probe) c;
+    execute 'drop view pg_temp.tsconsole_probe';
+end;
+$$;
+
+comment on function tsconsole.dimension_expression(regclass, text, integer) is
+'A dimension given as SQL over the source, such as "subpath(path, 0, 2) as region", with every name in it resolved. Functions are looked for in pg_catalog, the source''s schema, public and the schemas of extensions.
+Example: select * from tsconsole.dimension_expression(''raw.readings'', ''upper(site)'', 1);';
+
+
+create or replace function tsconsole.expression_path(source regclass) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'pg_catalog, ' || string_agg(distinct quote_ident(n.nspname), ', ') || ', pg_temp'
+    from pg_namespace n
+    where n.nspname = 'public'
+       or n.oid = (select c.relnamespace from pg_class c where c.oid = source)
+       or exists (select from pg_extension e where e.extnamespace = n.oid and n.nspname <> 'pg_catalog');
+$$;
+
+comment on function tsconsole.expression_path(regclass) is
+'The search path under which a dimension expression is resolved at creation.
+Example: select tsconsole.expression_path(''raw.readings'');';
+
+
+create or replace function tsconsole.is_one_expression(body text) returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- What stands in quotes cannot end the expression.
+    bare text := regexp_replace(regexp_replace(body, '''(?:[^'']|'''')*''', '''''', 'g'), '"(?:[^"]|"")*"', '""', 'g');
+    depth integer := 0;
+    letter text;
+begin
+    if body ~ '[\\$]' or bare ~ ';|--|/\*|\mselect\M' or length(replace(bare, '''''', '')) <> length(replace(replace(bare, '''''', ''), '''', '')) then
+        return false;
+    end if;
+    foreach letter in array regexp_split_to_array(bare, '') loop
+        depth := depth + case letter when '(' then 1 when ')' then -1 else 0 end;
+        if depth < 0 then
+            return false;
+        end if;
+    end loop;
+    return depth = 0 and bare ~ '\S';
+end;
+$$;
+
+comment on function tsconsole.is_one_expression(text) is
+'Whether text can only be one SQL expression, so that it may stand in parentheses in a statement.
+Example: select tsconsole.is_one_expression(''upper(site)'');';

@@ -1,0 +1,180 @@
+-- Buckets of a rollup, and the queries generated for it. Generated at every step, so that a rename of a table needs nothing.
+
+set check_function_bodies = off;  -- a function may stand above the helpers it calls
+
+create or replace function tsconsole.bucket_zone(config silver.timeseries_rollup_config) returns text
+language sql stable
+return case when (config).time_type = 'timestamptz'::regtype then (config).timezone else 'UTC' end;
+
+comment on function tsconsole.bucket_zone(silver.timeseries_rollup_config) is
+'The zone in which buckets start. timestamp and date columns are local already, so they are cut as if they were UTC.
+Example: select tsconsole.bucket_zone(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.bucket_floor(config silver.timeseries_rollup_config, at timestamptz) returns timestamptz
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select silver.time_bucket((config).rollup_interval, at, tsconsole.bucket_zone(config), (config).bucket_origin);
+$$;
+
+comment on function tsconsole.bucket_floor(silver.timeseries_rollup_config, timestamptz) is
+'The start of the bucket that holds a time.
+Example: select tsconsole.bucket_floor(tsconsole.rollup(''silver.meters_1h''), now());';
+
+
+create or replace function tsconsole.bucket_ceiling(config silver.timeseries_rollup_config, at timestamptz) returns timestamptz
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select tsconsole.bucket_ceiling((config).rollup_interval, at, tsconsole.bucket_zone(config), (config).bucket_origin);
+$$;
+
+comment on function tsconsole.bucket_ceiling(silver.timeseries_rollup_config, timestamptz) is
+'The first start of a bucket at or after a time.
+Example: select tsconsole.bucket_ceiling(tsconsole.rollup(''silver.meters_1h''), now());';
+
+
+create or replace function tsconsole.window_end(config silver.timeseries_rollup_config, starts timestamptz, width interval) returns timestamptz
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- At least one whole bucket, however narrow the window.
+    select greatest(tsconsole.bucket_floor(config, starts + width),
+                    tsconsole.next_bucket((config).rollup_interval, starts, tsconsole.bucket_zone(config), (config).bucket_origin));
+$$;
+
+comment on function tsconsole.window_end(silver.timeseries_rollup_config, timestamptz, interval) is
+'Where a window of about this width ends that starts at a bucket''s edge: on an edge, at least one bucket on.
+Example: select tsconsole.window_end(tsconsole.rollup(''silver.meters_1h''), ''2026-01-01'', ''1 day'');';
+
+
+create or replace function tsconsole.bucket_expression(config silver.timeseries_rollup_config, column_sql text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when fixed and kind = 'timestamptz' then format('date_bin(%L::interval, %s, %L::timestamptz)', width, column_sql, origin)
+        when fixed then format('date_bin(%L::interval, %s%s, %L::timestamp)%s', width, column_sql,
+                               case kind when 'date' then '::timestamp' end, origin at time zone 'UTC', case kind when 'date' then '::date' end)
+        when kind = 'timestamptz' then bucket
+        else format('(%s at time zone ''UTC'')%s', bucket, case kind when 'date' then '::date' end)
+    end
+    from (select (config).rollup_interval as width,
+                 case (config).time_type when 'timestamptz'::regtype then 'timestamptz' when 'date'::regtype then 'date' else 'timestamp' end as kind,
+                 -- A fixed width in UTC is plain arithmetic. Months, and zones with their clock changes, are not.
+                 extract(year from (config).rollup_interval) = 0 and extract(month from (config).rollup_interval) = 0
+                     and tsconsole.bucket_zone(config) = 'UTC' as fixed,
+                 coalesce((config).bucket_origin, timestamptz '2000-01-03 00:00:00+00') as origin) f,
+         lateral (select format('silver.time_bucket(%L::interval, %s, %L, %L::timestamptz)', width,
+                                case kind when 'timestamptz' then column_sql
+                                          else format('(%s%s at time zone ''UTC'')', column_sql, case kind when 'date' then '::timestamp' end) end,
+                                tsconsole.bucket_zone(config), (config).bucket_origin) as bucket) b;
+$$;
+
+comment on function tsconsole.bucket_expression(silver.timeseries_rollup_config, text) is
+'The SQL that gives the bucket of a time column: date_bin for fixed widths, silver.time_bucket (which is inlined) for months and named zones.
+Example: select tsconsole.bucket_expression(tsconsole.rollup(''silver.meters_1h''), ''s.ts'');';
+
+
+create or replace function tsconsole.axis_to_column(config silver.timeseries_rollup_config, time_sql text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format(case (config).time_type when 'timestamptz'::regtype then '%s'
+                                          when 'date'::regtype then '((%s) at time zone ''UTC'')::date'
+                                          else '((%s) at time zone ''UTC'')' end, time_sql);
+$$;
+
+comment on function tsconsole.axis_to_column(silver.timeseries_rollup_config, text) is
+'The SQL that turns a stored time (timestamptz) into the type of the time column.
+Example: select tsconsole.axis_to_column(tsconsole.rollup(''silver.meters_1h''), ''$1'');';
+
+
+create or replace function tsconsole.column_to_axis(config silver.timeseries_rollup_config, column_sql text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format(case (config).time_type when 'timestamptz'::regtype then '%s'
+                                          when 'date'::regtype then '((%s)::timestamp at time zone ''UTC'')'
+                                          else '((%s) at time zone ''UTC'')' end, column_sql);
+$$;
+
+comment on function tsconsole.column_to_axis(silver.timeseries_rollup_config, text) is
+'The SQL that turns a value of the time column into a stored time (timestamptz).
+Example: select tsconsole.column_to_axis(tsconsole.rollup(''silver.meters_1h''), ''min(ts)'');';
+
+
+create or replace function tsconsole.range_condition(config silver.timeseries_rollup_config, alias text, lo text, hi text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('%1$I.%2$I >= %3$s and %1$I.%2$I < %4$s', alias, (config).time_column,
+                  tsconsole.axis_to_column(config, lo), tsconsole.axis_to_column(config, hi));
+$$;
+
+comment on function tsconsole.range_condition(silver.timeseries_rollup_config, text, text, text) is
+'The SQL condition that a row''s time lies in [lo, hi); lo and hi are SQL of type timestamptz.
+Example: select tsconsole.range_condition(tsconsole.rollup(''silver.meters_1h''), ''s'', ''$1'', ''$2'');';
+
+
+create or replace function tsconsole.aggregate_query(config silver.timeseries_rollup_config, lo text, hi text, extra text default '') returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('select %s as %I%s%s%s%s from %s s where %s group by %s',
+        tsconsole.bucket_expression(config, format('s.%I', (config).time_column)), (config).time_column,
+        (select string_agg(format(', %s as %I', d.expression, d.column_name), '' order by d.position) from tsconsole.rollup_dimension d where d.rollup_id = (config).id),
+        case when exists (select from silver.timeseries_rollup_config p where p.target_table = (config).source_table)
+             then ', sum(s.rollup_count)::bigint as rollup_count' else ', count(*) as rollup_count' end,
+        (select string_agg(format(', %s as %I', m.expression, m.target_column), '' order by m.position)
+         from tsconsole.rollup_measure m where m.rollup_id = (config).id and not m.is_generated),
+        extra,
+        tsconsole.qualified_name((config).source_table),
+        tsconsole.range_condition(config, 's', lo, hi),
+        (select string_agg(g::text, ', ' order by g)
+         from generate_series(1, 1 + (select count(*) from tsconsole.rollup_dimension d where d.rollup_id = (config).id)) g));
+$$;
+
+comment on function tsconsole.aggregate_query(silver.timeseries_rollup_config, text, text, text) is
+'The GROUP BY over the source that a rollup stands for, for the range [lo, hi); its columns are those of tsconsole.written_columns. extra: more select items, with a leading comma.
+Example: select tsconsole.aggregate_query(tsconsole.rollup(''silver.meters_1h''), ''$1'', ''$2'');';
+
+
+create or replace function tsconsole.key_columns(config silver.timeseries_rollup_config) returns text[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select array[(config).time_column] || array(
+        select d.column_name from tsconsole.rollup_dimension d where d.rollup_id = (config).id order by d.position);
+$$;
+
+comment on function tsconsole.key_columns(silver.timeseries_rollup_config) is
+'The columns that identify a row of the target: the bucket and the dimensions.
+Example: select tsconsole.key_columns(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.value_columns(config silver.timeseries_rollup_config) returns text[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select array['rollup_count'] || array(
+        select m.target_column from tsconsole.rollup_measure m
+        where m.rollup_id = (config).id and not m.is_generated order by m.position);
+$$;
+
+comment on function tsconsole.value_columns(silver.timeseries_rollup_config) is
+'The columns of the target that a step computes: rollup_count and every measure but the generated averages.
+Example: select tsconsole.value_columns(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.column_list(names text[], form text default '%I') returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select string_agg(format(form, n.name), ', ' order by n.rank) from unnest(names) with ordinality n (name, rank);
+$$;
+
+comment on function tsconsole.column_list(text[], text) is
+'Names as a comma-separated list of quoted identifiers, each in the given form.
+Example: select tsconsole.column_list(''{ts,device}'', ''t.%I'');';

@@ -1,0 +1,140 @@
+-- Pending ranges: the history queued at creation, and ranges that were made stale.
+
+set check_function_bodies = off;  -- a function may stand above the helpers it calls
+
+create or replace function tsconsole.queue_history(config silver.timeseries_rollup_config) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    span interval := (config).history_to - (config).history_from;
+    pieces integer;
+begin
+    if span is null then
+        return;
+    end if;
+    -- Some hundred entries: enough for several workers side by side, few enough to be claimed in no time.
+    pieces := least(500, greatest(1, ceil(extract(epoch from span) / (60 * extract(epoch from (config).rollup_interval)))));
+    execute format(
+        'insert into %s (lo, hi, all_series, kind) '
+        'select edge, next_edge, true, ''h'' from ('
+        '  select edge, lead(edge, 1, $2) over (order by edge) as next_edge from ('
+        '    select distinct tsconsole.bucket_floor($1, $3 + i * ($4 / $5)) as edge from generate_series(0, $5 - 1) i) e) p '
+        'where edge < next_edge', tsconsole.pending_table((config).id))
+    using config, (config).history_to, (config).history_from, span, pieces;
+end;
+$$;
+
+comment on function tsconsole.queue_history(silver.timeseries_rollup_config) is
+'Queues the history of a new rollup as pending ranges on bucket edges.
+Example: see silver.create_rollup_table.';
+
+
+create or replace function tsconsole.queue_late(config silver.timeseries_rollup_config, from_time timestamptz, to_time timestamptz) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    lo timestamptz := tsconsole.bucket_floor(config, greatest(from_time, timestamptz '4714-11-24 00:00:00+00 BC'));
+    hi timestamptz := tsconsole.bucket_ceiling(config, least(to_time, tsconsole.axis_clock(config) + interval '1 day'));
+begin
+    -- Never clipped at the watermark: it may be moving in a transaction that cannot be seen. A day ahead is out of its reach.
+    execute format('insert into %s (lo, hi, all_series, kind) select $1, $2, true, ''l'' where $1 < $2', tsconsole.pending_table((config).id))
+    using greatest(lo, (config).first_bucket), hi;
+    return case when greatest(lo, (config).first_bucket) < hi then 1 else 0 end;
+end;
+$$;
+
+comment on function tsconsole.queue_late(silver.timeseries_rollup_config, timestamptz, timestamptz) is
+'Queues the buckets that overlap [from_time, to_time) for recomputing. Returns how many ranges were queued (0 or 1).
+Example: select tsconsole.queue_late(tsconsole.rollup(''silver.meters_1h''), ''2026-01-01'', ''2026-01-02'');';
+
+
+create or replace function silver.invalidate(target regclass, from_time timestamptz, to_time timestamptz) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform tsconsole.check_range(from_time, to_time);
+    return tsconsole.queue_late(tsconsole.rollup(target), from_time, to_time);
+end;
+$$;
+
+comment on function silver.invalidate(regclass, timestamptz, timestamptz) is
+'Queues a range of a rollup for recomputing, for rows that were changed behind the engine''s back. Steps recompute it, write what differs, and pass the changes on to the levels above. Returns the number of ranges queued. TS001 for an empty range, TS002 when it is not a rollup.
+Example: select silver.invalidate(''silver.meters_1h'', ''2026-01-01'', ''2026-01-02'');';
+
+
+create or replace function silver.bulk_load(source regclass, from_time timestamptz, to_time timestamptz) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    queued bigint := 0;
+    config silver.timeseries_rollup_config;
+begin
+    perform tsconsole.check_range(from_time, to_time);
+    for config in select c.* from silver.timeseries_rollup_config c where c.source_table = source loop
+        queued := queued + tsconsole.queue_late(config, from_time, to_time);
+    end loop;
+    return queued;
+end;
+$$;
+
+comment on function silver.bulk_load(regclass, timestamptz, timestamptz) is
+'Announces that the calling transaction loads old rows in [from_time, to_time) into a source: queues that range for every rollup that reads it. Returns the number of ranges queued.
+Example: begin; select silver.bulk_load(''raw.readings'', ''2025-01-01'', ''2025-02-01''); copy raw.readings from stdin; commit;';
+
+
+create or replace function tsconsole.check_range(from_time timestamptz, to_time timestamptz) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if from_time is null or to_time is null or from_time >= to_time then
+        raise exception 'the range from % to % is empty', coalesce(from_time::text, 'null'), coalesce(to_time::text, 'null') using
+            errcode = 'TS001', hint = 'from_time must lie before to_time.';
+    end if;
+end;
+$$;
+
+comment on function tsconsole.check_range(timestamptz, timestamptz) is
+'Refuses a range that is empty or open.
+Example: select tsconsole.check_range(''2026-01-01'', ''2026-01-02'');';
+
+
+create or replace function tsconsole.pending_ranges(rollup_id bigint) returns bigint
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_ranges bigint;
+begin
+    -- What lies above the watermark is no debt: the frontier will compute it anyway.
+    execute format('select count(*) from (select from %s p where p.lo < $1 limit 100000) q', tsconsole.pending_table(rollup_id))
+    into found_ranges
+    using (select c.last_processed_time from silver.timeseries_rollup_config c where c.id = pending_ranges.rollup_id);
+    return found_ranges;
+end;
+$$;
+
+comment on function tsconsole.pending_ranges(bigint) is
+'How many pending ranges a rollup has below its watermark; counts to 100,000 at most.
+Example: select tsconsole.pending_ranges(1);';
+
+
+create or replace function tsconsole.history_left(rollup_id bigint) returns interval
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    remaining interval;
+begin
+    execute format('select sum(hi - lo) from %s where kind = ''h''', tsconsole.pending_table(rollup_id)) into remaining;
+    return remaining;
+end;
+$$;
+
+comment on function tsconsole.history_left(bigint) is
+'The length of history that is not rolled up yet; null when none is left.
+Example: select tsconsole.history_left(1);';

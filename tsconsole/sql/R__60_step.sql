@@ -1,0 +1,252 @@
+-- One step: choose the work, claim it, do it, and log what came of it.
+
+set check_function_bodies = off;  -- a function may stand above the helpers it calls
+
+create or replace function silver.perform_step(target regclass) returns silver.step_result
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select tsconsole.execute_step((tsconsole.rollup(target)).id);
+$$;
+
+comment on function silver.perform_step(regclass) is
+'Does one step of a rollup in the calling transaction: the frontier if a bucket is complete, else recomputing, else history. A failure is logged and returned, not raised. TS002 when it is not a rollup, TS006 under another isolation level than READ COMMITTED.
+Example: select * from silver.perform_step(''silver.meters_1h'');';
+
+
+create or replace function tsconsole.execute_step(rollup_id bigint) returns silver.step_result
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    config silver.timeseries_rollup_config;
+    result silver.step_result;
+    work text;
+    outcome text := 'idle';
+begin
+    perform tsconsole.check_isolation();
+    select c.* into config from silver.timeseries_rollup_config c where c.id = execute_step.rollup_id;
+    if config.id is null or not config.is_active then
+        return (config.target_table, null, 'paused', null, null, 0, 0, null, null, null)::silver.step_result;
+    end if;
+    foreach work in array array['frontier', 'recompute', 'history'] loop
+        continue when not tsconsole.has_work(config, work);
+        if tsconsole.is_waiting(config.id, work) then
+            outcome := 'waiting';
+            continue;
+        end if;
+        result := tsconsole.try_work(config.id, work);
+        if result.outcome in ('done', 'failed') then
+            return result;
+        elsif result.outcome <> 'idle' then
+            outcome := result.outcome;
+        end if;
+    end loop;
+    delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
+    return (config.target_table, null, outcome, null, null, 0, 0, null, null, null)::silver.step_result;
+end;
+$$;
+
+comment on function tsconsole.execute_step(bigint) is
+'One step of the rollup with this id; see silver.perform_step.
+Example: select * from tsconsole.execute_step(1);';
+
+
+create or replace function tsconsole.check_isolation() returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'a step cannot run under isolation level %', current_setting('transaction_isolation') using
+            errcode = 'TS006',
+            detail = 'Its statements must each see what was committed before them.',
+            hint = 'set transaction isolation level read committed, or alter role … set default_transaction_isolation = ''read committed''.';
+    end if;
+end;
+$$;
+
+comment on function tsconsole.check_isolation() is
+'Refuses (TS006) any isolation level but READ COMMITTED: a step needs a fresh snapshot for each of its statements.
+Example: select tsconsole.check_isolation();';
+
+
+create or replace function tsconsole.has_work(config silver.timeseries_rollup_config, work text) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_work boolean;
+begin
+    if work = 'frontier' then
+        return coalesce(tsconsole.bucket_floor(config, nullif(tsconsole.safe_horizon(config), '-infinity')) > (config).last_processed_time, false);
+    end if;
+    execute format('select exists (select from %s p where %s)',
+        tsconsole.pending_table((config).id), tsconsole.eligible(config, work)) into found_work using (config).last_processed_time;
+    return found_work;
+end;
+$$;
+
+comment on function tsconsole.has_work(silver.timeseries_rollup_config, text) is
+'Whether a rollup has work of this kind that could be begun now.
+Example: select tsconsole.has_work(tsconsole.rollup(''silver.meters_1h''), ''history'');';
+
+
+create or replace function tsconsole.eligible(config silver.timeseries_rollup_config, work text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- A ladder's history goes bottom up, each bucket once; and nothing is recomputed that history still has to compute.
+    select case work
+        when 'history' then 'p.kind = ''h'''
+        else format('p.kind = ''l'' and p.lo < $1 and not exists (select from %s q where q.kind = ''h'' and q.lo < p.hi and q.hi > p.lo)',
+                    tsconsole.pending_table((config).id)) end
+        || coalesce((select format(' and not exists (select from %s q where q.kind = ''h'' and q.lo < p.hi and q.hi > p.lo)',
+                                   tsconsole.pending_table(parent.id))
+                     from silver.timeseries_rollup_config parent where parent.target_table = (config).source_table), '');
+$$;
+
+comment on function tsconsole.eligible(silver.timeseries_rollup_config, text) is
+'The SQL condition under which a pending range p can be worked on now; $1 is the watermark.
+Example: select tsconsole.eligible(tsconsole.rollup(''silver.meters_1h''), ''history'');';
+
+
+create or replace function tsconsole.claim(rollup_id bigint, work text) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- A new reader takes this lock exclusively, so that the list of readers cannot grow while changes are handed on.
+    if work <> 'frontier' and not pg_try_advisory_xact_lock_shared(tsconsole.lock_class('readers'), rollup_id::integer) then
+        return false;
+    elsif work = 'history' then
+        -- Shared: any number of workers share a backfill. The ranges themselves are claimed by row locks.
+        return pg_try_advisory_xact_lock_shared(tsconsole.lock_class(work), rollup_id::integer);
+    end if;
+    return pg_try_advisory_xact_lock(tsconsole.lock_class(work), rollup_id::integer);
+end;
+$$;
+
+comment on function tsconsole.claim(bigint, text) is
+'Claims a kind of work of a rollup until the transaction ends; false when another session holds it. Never waits.
+Example: select tsconsole.claim(1, ''frontier'');';
+
+
+create or replace function tsconsole.try_work(rollup_id bigint, work text) returns silver.step_result
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    config silver.timeseries_rollup_config;
+    outcome text;
+begin
+    if not tsconsole.claim(rollup_id, work) then
+        outcome := 'busy';
+    end if;
+    -- Read after the claim: the snapshot of the claiming statement is older than the lock.
+    select c.* into config from silver.timeseries_rollup_config c where c.id = try_work.rollup_id;
+    if outcome is null then
+        perform tsconsole.count_crashes(config);
+        if tsconsole.is_waiting(config.id, work) then
+            outcome := 'waiting';
+        end if;
+    end if;
+    if outcome is not null then
+        return (config.target_table, work, outcome, null, null, 0, 0, null, null, null)::silver.step_result;
+    end if;
+    return tsconsole.do_work(config, work);
+end;
+$$;
+
+comment on function tsconsole.try_work(bigint, text) is
+'Claims one kind of work of a rollup and does a step of it; busy when another session holds it, waiting while it backs off after a failure.
+Example: select * from tsconsole.try_work(1, ''frontier'');';
+
+
+create or replace function tsconsole.do_work(config silver.timeseries_rollup_config, work text) returns silver.step_result
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set row_security = off
+as $$
+declare
+    started timestamptz := clock_timestamp();
+    stage text := 'range';
+    range tsconsole.work_range;
+    query text;
+    rows_read bigint;
+    rows_written bigint;
+    rows_deleted bigint;
+    failure silver.timeseries_error_log;
+begin
+    -- The claim was made outside this block: an error in here must not release it before it is logged.
+    begin
+        perform tsconsole.check_relations(config);
+        range := tsconsole.choose_range(config, work);
+        if range.hi is null then
+            return (config.target_table, work, 'idle', null, null, 0, 0, null, null, null)::silver.step_result;
+        end if;
+        stage := 'partitions';
+        perform tsconsole.make_room(config, work, range);
+        stage := 'query';
+        query := tsconsole.work_query(config, work);
+        perform tsconsole.absorb_late(config, work, range);
+        execute query into rows_read, rows_written, rows_deleted
+            using range.lo, range.hi, range.entries, tsconsole.kept_before(config);
+        perform tsconsole.settle(config, work, range);
+        return tsconsole.record_success(config, work, range, rows_read, rows_written, rows_deleted, started);
+    exception when others or query_canceled or assert_failure then
+        get stacked diagnostics
+            failure.sql_state = returned_sqlstate, failure.error_message = message_text,
+            failure.error_detail = pg_exception_detail, failure.error_hint = pg_exception_hint,
+            failure.error_context = pg_exception_context, failure.schema_name = schema_name,
+            failure.table_name = table_name, failure.constraint_name = constraint_name;
+    end;
+    if stage = 'partitions' and failure.sql_state in ('TS005', '55P03') then
+        return (config.target_table, work, 'busy', null, null, 0, 0, null, null, null)::silver.step_result;
+    end if;
+    failure.work := work;
+    failure.window_start := range.lo;
+    failure.window_end := range.hi;
+    failure.attempted_query := tsconsole.with_values(query, range);
+    return tsconsole.record_failure(config, failure, started);
+end;
+$$;
+
+comment on function tsconsole.do_work(silver.timeseries_rollup_config, text) is
+'Does a step of work that was claimed, and logs it. On an error everything the step did is undone and the failure is logged and returned.
+Example: see silver.perform_step.';
+
+
+create or replace function tsconsole.check_relations(config silver.timeseries_rollup_config) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    gone text := case
+        when not exists (select from pg_class c where c.oid = (config).source_table) then 'source ' || (config).source_name
+        when not exists (select from pg_class c where c.oid = (config).target_table) then 'target ' || (config).target_name
+    end;
+begin
+    if gone is not null then
+        raise exception '% was dropped', gone using
+            errcode = 'TS002', hint = 'Drop the rollup with silver.drop_rollup, or restore the table and create the rollup again.';
+    end if;
+end;
+$$;
+
+comment on function tsconsole.check_relations(silver.timeseries_rollup_config) is
+'Refuses (TS002) to work on a rollup whose source or target is gone.
+Example: select tsconsole.check_relations(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.with_values(query text, range tsconsole.work_range) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- $10 and above do not occur.
+    select replace(replace(query, '$1', format('%L::timestamptz', (range).lo)), '$2', format('%L::timestamptz', (range).hi));
+$$;
+
+comment on function tsconsole.with_values(text, tsconsole.work_range) is
+'A step''s query with its range written in, so that an operator can run its SELECT by hand.
+Example: select tsconsole.with_values(''select $1'', null);';

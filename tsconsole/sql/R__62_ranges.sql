@@ -1,0 +1,193 @@
+-- Which range a step takes: how wide its window is, and where it lies.
+
+set check_function_bodies = off;  -- a function may stand above the helpers it calls
+
+create or replace function tsconsole.learned_window(config silver.timeseries_rollup_config, work text) returns interval
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    aim_seconds constant float8 := 5;
+    recent record;
+    seconds float8;
+    width float8 := extract(epoch from (config).rollup_interval);
+begin
+    -- Least squares over the last runs: duration = intercept + slope * width of the window.
+    select count(*) as runs, regr_slope(r.took, r.width) as slope, regr_intercept(r.took, r.width) as intercept,
+           (array_agg(r.width order by r.id desc))[1] as last_width, (array_agg(r.took order by r.id desc))[1] as last_took
+    into recent
+    from (select l.id, extract(epoch from l.duration)::float8 as took, extract(epoch from l.window_end - l.window_start)::float8 as width
+          from silver.timeseries_refresh_log l
+          where l.rollup_id = (config).id and l.work = learned_window.work and l.rows_read > 0
+          order by l.id desc limit 12) r;
+
+    seconds := case
+        when recent.runs = 0 then tsconsole.first_window(config)
+        when recent.runs >= 3 and recent.slope > 0 and recent.intercept < aim_seconds / 2 then (aim_seconds - greatest(recent.intercept, 0)) / recent.slope
+        else recent.last_width * aim_seconds / greatest(recent.last_took, 0.001)
+    end;
+    if recent.runs > 0 then
+        seconds := least(greatest(seconds, recent.last_width / 4), recent.last_width * 4);
+    end if;
+    return least(make_interval(secs => greatest(least(seconds, 1e11), width)), (config).processing_window);
+end;
+$$;
+
+comment on function tsconsole.learned_window(silver.timeseries_rollup_config, text) is
+'The width of window that should take some 5 s, from the durations of the last runs; never wider than processing_window, never more than 4 times the last.
+Example: select tsconsole.learned_window(tsconsole.rollup(''silver.meters_1h''), ''history'');';
+
+
+create or replace function tsconsole.first_window(config silver.timeseries_rollup_config) returns float8
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    first_rows constant float8 := 1000000;
+    estimate float8 := tsconsole.estimated_rows((config).source_table);
+    span float8 := extract(epoch from coalesce((config).history_to - (config).history_from, interval '1 day'));
+begin
+    return greatest(60 * extract(epoch from (config).rollup_interval), case when estimate > 0 then span * first_rows / estimate else 0 end);
+end;
+$$;
+
+comment on function tsconsole.first_window(silver.timeseries_rollup_config) is
+'The width in seconds of the first window, before any duration is known: about a million source rows by statistics, at least 60 buckets.
+Example: select tsconsole.first_window(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.choose_range(config silver.timeseries_rollup_config, work text) returns tsconsole.work_range
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select case work
+        when 'frontier' then tsconsole.choose_frontier(config)
+        when 'recompute' then tsconsole.choose_recompute(config)
+        when 'history' then tsconsole.choose_history(config)
+    end;
+$$;
+
+comment on function tsconsole.choose_range(silver.timeseries_rollup_config, text) is
+'The range that the next step of this work takes; hi is null when there is none.
+Example: select * from tsconsole.choose_range(tsconsole.rollup(''silver.meters_1h''), ''frontier'');';
+
+
+create or replace function tsconsole.choose_frontier(config silver.timeseries_rollup_config) returns tsconsole.work_range
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    range tsconsole.work_range;
+    horizon timestamptz := tsconsole.bucket_floor(config, nullif(tsconsole.safe_horizon(config), '-infinity'));
+    first_row timestamptz;
+begin
+    range.lo := greatest((config).last_processed_time, (config).first_bucket, timestamptz '4714-11-24 00:00:00+00 BC');
+    if horizon is null or horizon <= range.lo then
+        return null;
+    end if;
+    if not isfinite((config).last_processed_time) or tsconsole.has_time_index((config).source_table, (config).time_column) then
+        first_row := tsconsole.edge_row(config, 'min', range.lo, horizon);
+        if first_row is null and not isfinite((config).last_processed_time) then
+            return null;
+        end if;
+        -- A gap is jumped in one step: the window counts from the next row on.
+        range.data_from := coalesce(tsconsole.bucket_floor(config, first_row), horizon);
+    else
+        range.data_from := range.lo;
+    end if;
+    range.hi := least(horizon, tsconsole.window_end(config, range.data_from, tsconsole.learned_window(config, 'frontier')));
+    return range;
+end;
+$$;
+
+comment on function tsconsole.choose_frontier(silver.timeseries_rollup_config) is
+'The next range above the watermark: up to the last complete bucket, at most one window from the next source row on.
+Example: select * from tsconsole.choose_frontier(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.choose_history(config silver.timeseries_rollup_config) returns tsconsole.work_range
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    range tsconsole.work_range;
+    entry_id tid;
+    entry_lo timestamptz;
+    entry_hi timestamptz;
+    newest_claim text := format('select p.ctid, p.lo, p.hi from %s p where %s order by p.lo desc limit 1 for update skip locked',
+                                tsconsole.pending_table((config).id), tsconsole.eligible(config, 'history'));
+    width interval := tsconsole.learned_window(config, 'history');
+    last_row timestamptz;
+    is_indexed boolean := tsconsole.has_time_index((config).source_table, (config).time_column);
+begin
+    loop
+        execute newest_claim into entry_id, entry_lo, entry_hi;
+        if entry_id is null then
+            return null;
+        end if;
+        exit when not is_indexed;
+        last_row := tsconsole.edge_row(config, 'max', entry_lo, entry_hi);
+        exit when last_row is not null;
+        -- Nothing there: done, without a run.
+        execute format('delete from %s where ctid = $1', tsconsole.pending_table((config).id)) using entry_id;
+    end loop;
+    range.hi := entry_hi;
+    range.lo := entry_lo;
+    range.entries := array[entry_id];
+    range.data_from := tsconsole.bucket_floor(config,
+        coalesce(tsconsole.window_end(config, tsconsole.bucket_floor(config, last_row), '0'), range.hi) - width);
+    while range.data_from < range.lo loop
+        execute format('select p.ctid, p.lo from %s p where p.kind = ''h'' and p.hi = $2 and %s limit 1 for update skip locked',
+                       tsconsole.pending_table((config).id), tsconsole.eligible(config, 'history'))
+        into entry_id, entry_lo using null::timestamptz, range.lo;
+        exit when entry_id is null;
+        range.lo := entry_lo;
+        range.entries := range.entries || entry_id;
+    end loop;
+    range.data_from := greatest(range.lo, range.data_from);
+    range.lo := range.data_from;
+    return range;
+end;
+$$;
+
+comment on function tsconsole.choose_history(silver.timeseries_rollup_config) is
+'Claims the newest free history and as many adjacent ranges below it as fill a window; the range is the top of what was claimed. Stretches without rows are done at once.
+Example: select * from tsconsole.choose_history(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.choose_recompute(config silver.timeseries_rollup_config) returns tsconsole.work_range
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    range tsconsole.work_range;
+    first_lo timestamptz;
+    last_lo timestamptz;
+    last_hi timestamptz;
+    width_before interval;
+    width interval := tsconsole.learned_window(config, 'recompute');
+    next_row timestamptz;
+begin
+    -- In bucket order, so that neighbours are read together; as many as make up a window.
+    execute format(
+        'select array_agg(id), min(lo), max(lo), max(width_before), max(hi) from ('
+        '  select p.ctid as id, p.lo, p.hi, coalesce(sum(p.hi - p.lo) over (order by p.lo, p.ctid rows between unbounded preceding and 1 preceding), ''0'') as width_before'
+        '  from %s p where %s order by p.lo, p.ctid limit 1000) q where width_before < $2',
+        tsconsole.pending_table((config).id), tsconsole.eligible(config, 'recompute'))
+    into range.entries, first_lo, last_lo, width_before, last_hi using (config).last_processed_time, width;
+    if range.entries is null then
+        return null;
+    end if;
+    range.lo := first_lo;
+    next_row := least(tsconsole.edge_row(config, 'min', first_lo, last_hi),
+                      tsconsole.edge_row(config, 'min', first_lo, last_hi, (config).target_table));
+    range.data_from := greatest(first_lo, coalesce(tsconsole.bucket_floor(config, next_row), last_hi));
+    range.hi := least(last_hi, (config).last_processed_time,
+                      tsconsole.window_end(config, greatest(last_lo, range.data_from), width - width_before));
+    return range;
+end;
+$$;
+
+comment on function tsconsole.choose_recompute(silver.timeseries_rollup_config) is
+'The next late ranges below the watermark, in bucket order, about one window of them; what lies at or above hi is left for later.
+Example: select * from tsconsole.choose_recompute(tsconsole.rollup(''silver.meters_1h''));';

@@ -1,0 +1,185 @@
+-- What operators look at: the operations monitor, the retry queue, progress.
+
+set check_function_bodies = off;  -- a function may stand above the helpers it calls
+
+create or replace view silver.timeseries_retry_queue as
+select r.rollup_id, c.source_table, c.target_table, r.work, r.retry_count, c.max_retries, r.next_retry_time, r.gave_up_at,
+       r.last_error_time, e.sql_state, e.error_message, r.error_id
+from tsconsole.retry r
+join silver.timeseries_rollup_config c on c.id = r.rollup_id
+left join silver.timeseries_error_log e on e.id = r.error_id
+order by r.gave_up_at is null, r.next_retry_time;
+
+comment on view silver.timeseries_retry_queue is
+'Work that is failing now: when it is retried, or that it gave up. Example: select * from silver.timeseries_retry_queue;';
+
+
+create or replace function tsconsole.running_steps()
+returns table (rollup_id bigint, worker_pid integer, started_at timestamptz)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select l.objid::bigint, l.pid,
+           -- xact_start is hidden from other roles; the attempt is not. perform_rollup leaves none.
+           coalesce((select max(a.started_at) from tsconsole.attempt a where a.rollup_id = l.objid::bigint and a.pid = l.pid),
+                    (select s.xact_start from pg_stat_activity s where s.pid = l.pid))
+    from pg_locks l
+    where l.locktype = 'advisory' and l.objsubid = 2 and l.granted and l.pid <> pg_backend_pid()
+      and l.database = (select d.oid from pg_database d where d.datname = current_database())
+      and l.classid::bigint in (tsconsole.lock_class('frontier'), tsconsole.lock_class('recompute'), tsconsole.lock_class('history'))
+    group by l.objid, l.pid;
+$$;
+
+comment on function tsconsole.running_steps() is
+'The steps that other sessions run now, from the claims they hold.
+Example: select * from tsconsole.running_steps();';
+
+
+create or replace function tsconsole.in_words(duration interval) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when duration is null then 'unknown time'
+        when s < 10 then round(s, 1) || ' s'
+        when s < 120 then round(s) || ' s'
+        when s < 7200 then floor(s / 60) || ' min'
+        when s < 172800 then floor(s / 3600) || ' h ' || lpad(floor(s % 3600 / 60)::text, 2, '0') || ' min'
+        else floor(s / 86400) || ' d ' || floor(s % 86400 / 3600) || ' h' end
+    from (select greatest(extract(epoch from duration), 0) as s) d;
+$$;
+
+comment on function tsconsole.in_words(interval) is
+'A duration as a person would say it.
+Example: select tsconsole.in_words(''3 hours 2 minutes'');';
+
+
+create or replace function tsconsole.behind(config silver.timeseries_rollup_config) returns interval
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    -- A bucket that is not over is not missing, so one width is always allowed.
+    select greatest(tsconsole.safe_horizon(config) - (config).last_processed_time - (config).rollup_interval, '0')
+    where isfinite((config).last_processed_time) and isfinite(tsconsole.safe_horizon(config));
+$$;
+
+comment on function tsconsole.behind(silver.timeseries_rollup_config) is
+'How much time of complete buckets the watermark has not reached yet. A level of a ladder is measured against the level below.
+Example: select tsconsole.behind(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.health(
+    config silver.timeseries_rollup_config, running_since timestamptz, retry tsconsole.retry, error_message text, behind interval, history_left interval
+) returns table (health_status text, health_reason text)
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when not config.is_active then 'PAUSED'
+        when state.gone is not null or retry.gave_up_at is not null or state.ran > config.alert_threshold then 'ALERT'
+        when retry.next_retry_time is not null then 'WARNING'
+        when state.ran is not null then 'RUNNING'
+        when behind > config.alert_threshold + config.refresh_interval then 'ALERT'
+        when behind > 2 * config.refresh_interval + interval '10 seconds' then 'WARNING'
+        else 'OK' end,
+        case
+        when not config.is_active then 'paused by an operator'
+        when state.gone is not null then state.gone || ' was dropped'
+        when retry.gave_up_at is not null then format('gave up after %s retries: %s', retry.retry_count, error_message)
+        when state.ran > config.alert_threshold then 'a step has run for ' || tsconsole.in_words(state.ran)
+        when retry.next_retry_time is not null then format('retry %s of %s %s: %s', retry.retry_count, config.max_retries, state.retry_in, error_message)
+        when state.ran is not null then 'a step has run for ' || tsconsole.in_words(state.ran) || state.backfill
+        when behind > 2 * config.refresh_interval + interval '10 seconds'
+            then format('%s behind, and no step is running: is a worker up?', tsconsole.in_words(behind))
+        when not isfinite(config.last_processed_time) then 'the source has no rows yet'
+        else 'up to date' || state.backfill end
+    from (select
+        case when not exists (select from pg_class c where c.oid = config.source_table) then 'source ' || config.source_name
+             when not exists (select from pg_class c where c.oid = config.target_table) then 'target ' || config.target_name end as gone,
+        clock_timestamp() - running_since as ran,
+        case when retry.next_retry_time > clock_timestamp()
+             then 'in ' || tsconsole.in_words(retry.next_retry_time - clock_timestamp()) else 'is due' end as retry_in,
+        case when history_left is not null then ', backfill: ' || tsconsole.in_words(history_left) || ' of history left' else '' end as backfill) state;
+$$;
+
+comment on function tsconsole.health(silver.timeseries_rollup_config, timestamptz, tsconsole.retry, text, interval, interval) is
+'The health of a rollup and the reason in words. PAUSED; ALERT: dropped, gave up, runs too long, or far behind; WARNING: a retry is waiting, or behind; RUNNING; OK.
+Example: see silver.timeseries_operations_monitor.';
+
+
+create or replace view silver.timeseries_operations_monitor as
+select c.id, c.source_table, c.target_table,
+       case h.health_status when 'PAUSED' then 'paused'
+            else case when r.worker_pid is not null then 'running' when w.gave_up_at is not null then 'failed'
+                      when w.rollup_id is not null then 'retrying' else 'idle' end end as status,
+       r.started_at,
+       nullif(c.last_processed_time, '-infinity') as last_processed_time,
+       runs.last_rows as last_processed_rows,
+       coalesce(w.retry_count, 0) as retry_count,
+       coalesce(w.last_error_time, past.last_error_time) as last_error_time,
+       w.next_retry_time,
+       h.health_status,
+       coalesce(e.error_message, past.error_message) as latest_error,
+       runs.avg_duration,
+       round(100.0 * runs.runs / nullif(runs.runs + past.recent_errors, 0), 1) as success_rate,
+       h.health_reason,
+       clock_timestamp() - nullif(c.last_processed_time, '-infinity') as lag,
+       tsconsole.pending_ranges(c.id) as pending_ranges,
+       r.worker_pid,
+       c.rollup_interval,
+       c.max_retries,
+       extract(epoch from (c.history_to - c.history_from) - p.history_left)::float8
+           / nullif(extract(epoch from c.history_to - c.history_from), 0)::float8 as backfill_fraction,
+       runs.rows_per_second,
+       runs.last_duration
+from silver.timeseries_rollup_config c
+cross join lateral (select tsconsole.history_left(c.id) as history_left) p
+left join lateral (
+    select s.worker_pid, s.started_at from tsconsole.running_steps() s where s.rollup_id = c.id order by s.started_at limit 1) r on true
+left join lateral (
+    select t.* from tsconsole.retry t where t.rollup_id = c.id order by t.gave_up_at nulls last, t.next_retry_time limit 1) w on true
+left join silver.timeseries_error_log e on e.id = w.error_id
+cross join lateral (
+    select count(*) as runs, avg(l.duration) as avg_duration, min(l.start_time) as since,
+           (array_agg(l.rows_read order by l.id desc))[1] as last_rows,
+           (array_agg(l.duration order by l.id desc))[1] as last_duration,
+           sum(l.rows_read) / nullif(extract(epoch from sum(l.duration)), 0)::float8 as rows_per_second
+    from (select * from silver.timeseries_refresh_log l where l.rollup_id = c.id order by l.id desc limit 20) l) runs
+cross join lateral (
+    select count(*) filter (where runs.since is null or x.error_timestamp >= runs.since) as recent_errors,
+           max(x.error_timestamp) as last_error_time,
+           (array_agg(x.error_message order by x.id desc))[1] as error_message
+    from (select * from silver.timeseries_error_log x where x.rollup_id = c.id order by x.id desc limit 20) x) past
+cross join lateral tsconsole.health(c, r.started_at, w, e.error_message, tsconsole.behind(c), p.history_left) h;
+
+comment on view silver.timeseries_operations_monitor is
+'One row per rollup: what it does now, how healthy it is and why, in words. health_status: OK, RUNNING, WARNING, ALERT or PAUSED. lag: clock minus watermark. avg_duration and success_rate (percent) are over the last 20 runs and the errors since. last_processed_rows: rows read by the last run. pending_ranges: ranges still to compute or recompute.
+Example: select target_table, health_status, health_reason from silver.timeseries_operations_monitor;';
+
+
+create or replace function silver.progress(target regclass)
+returns table (total interval, done interval, fraction float8, rows_per_second float8, remaining interval, pending_ranges bigint)
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    with rollup as (
+        select c.id, c.history_to - c.history_from as total, coalesce(tsconsole.history_left(c.id), '0') as left_over
+        from tsconsole.rollup(target) c
+    ), recent as (
+        select sum(l.rows_read) as read_rows, extract(epoch from sum(l.duration)) as took, sum(l.window_end - l.window_start) as covered
+        from (select * from silver.timeseries_refresh_log l
+              where l.rollup_id = (select r.id from rollup r) and l.work = 'history' order by l.id desc limit 10) l
+    )
+    select r.total, r.total - r.left_over,
+           case when r.total is null then 1
+                else 1 - extract(epoch from r.left_over)::float8 / extract(epoch from r.total)::float8 end,
+           (n.read_rows / nullif(n.took, 0))::float8,
+           case when r.left_over = '0' then '0'
+                else make_interval(secs => (extract(epoch from r.left_over) * n.took / nullif(extract(epoch from n.covered), 0))::float8) end,
+           tsconsole.pending_ranges(r.id)
+    from rollup r cross join recent n;
+$$;
+
+comment on function silver.progress(regclass) is
+'How far the backfill of a rollup has come: length of the history, how much is done, the fraction (0 to 1), source rows per second over the last 10 history steps, the estimated time to the end at that rate (null when nothing was measured yet), and the pending ranges. TS002 when it is not a rollup.
+Example: select * from silver.progress(''silver.meters_1h'');';

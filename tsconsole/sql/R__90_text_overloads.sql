@@ -1,0 +1,146 @@
+-- The public functions again, taking the name of a table as text: an unqualified name that is not on the search path
+-- still finds its target or source. The bodies are bound at creation, so only to_regclass depends on the caller's path.
+
+create or replace function silver.perform_step(target text) returns silver.step_result
+language sql volatile
+begin atomic
+    select * from silver.perform_step(tsconsole.find_table(target, pg_catalog.to_regclass(target)));
+end;
+
+comment on function silver.perform_step(text) is
+'As silver.perform_step(regclass), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.perform_rollup(table_name text default null) returns setof silver.step_result
+language sql volatile
+begin atomic
+    select * from silver.perform_rollup(tsconsole.find_table(table_name, pg_catalog.to_regclass(table_name)));
+end;
+
+comment on function silver.perform_rollup(text) is
+'As silver.perform_rollup(regclass), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.retry_rollup(target text) returns setof silver.step_result
+language sql volatile
+begin atomic
+    select * from silver.retry_rollup(tsconsole.find_table(target, pg_catalog.to_regclass(target)));
+end;
+
+comment on function silver.retry_rollup(text) is
+'As silver.retry_rollup(regclass), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.pause_rollup(target text) returns void
+language sql volatile
+begin atomic
+    select silver.pause_rollup(tsconsole.find_table(target, pg_catalog.to_regclass(target)));
+end;
+
+comment on function silver.pause_rollup(text) is
+'As silver.pause_rollup(regclass), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.resume_rollup(target text) returns void
+language sql volatile
+begin atomic
+    select silver.resume_rollup(tsconsole.find_table(target, pg_catalog.to_regclass(target)));
+end;
+
+comment on function silver.resume_rollup(text) is
+'As silver.resume_rollup(regclass), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.drop_rollup(target text, keep_data boolean default false) returns void
+language sql volatile
+begin atomic
+    select silver.drop_rollup(tsconsole.find_table(target, pg_catalog.to_regclass(target)), keep_data);
+end;
+
+comment on function silver.drop_rollup(text, boolean) is
+'As silver.drop_rollup(regclass, boolean), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.invalidate(target text, from_time timestamptz, to_time timestamptz) returns bigint
+language sql volatile
+begin atomic
+    select silver.invalidate(tsconsole.find_table(target, pg_catalog.to_regclass(target)), from_time, to_time);
+end;
+
+comment on function silver.invalidate(text, timestamptz, timestamptz) is
+'As silver.invalidate(regclass, timestamptz, timestamptz), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.bulk_load(source text, from_time timestamptz, to_time timestamptz) returns bigint
+language sql volatile
+begin atomic
+    select silver.bulk_load(tsconsole.find_table(source, pg_catalog.to_regclass(source)), from_time, to_time);
+end;
+
+comment on function silver.bulk_load(text, timestamptz, timestamptz) is
+'As silver.bulk_load(regclass, timestamptz, timestamptz), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.progress(target text) returns table (total interval, done interval, fraction float8, rows_per_second float8, remaining interval, pending_ranges bigint)
+language sql volatile
+begin atomic
+    select * from silver.progress(tsconsole.find_table(target, pg_catalog.to_regclass(target)));
+end;
+
+comment on function silver.progress(text) is
+'As silver.progress(regclass), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.verify_rollup(target text, from_time timestamptz default null, to_time timestamptz default null) returns table (bucket timestamptz, dimensions jsonb, column_name text, expected text, found text)
+language sql volatile
+begin atomic
+    select * from silver.verify_rollup(tsconsole.find_table(target, pg_catalog.to_regclass(target)), from_time, to_time);
+end;
+
+comment on function silver.verify_rollup(text, timestamptz, timestamptz) is
+'As silver.verify_rollup(regclass, timestamptz, timestamptz), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.get_partition_stats(table_name text) returns table (partition_name text, range_start timestamptz, range_end timestamptz, row_estimate bigint, estimated_at timestamptz, table_bytes bigint, index_bytes bigint, total_bytes bigint, bytes_per_row float8, dead_rows bigint, last_vacuum timestamptz, last_analyze timestamptz, state text)
+language sql volatile
+begin atomic
+    select * from silver.get_partition_stats(tsconsole.find_table(table_name, pg_catalog.to_regclass(table_name)));
+end;
+
+comment on function silver.get_partition_stats(text) is
+'As silver.get_partition_stats(regclass), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.optimize_chunk_interval(table_name text, target_bytes bigint default 268435456) returns table (target_table text, previous_interval interval, chunk_interval interval, bytes_per_hour float8, reason text)
+language sql volatile
+begin atomic
+    select * from silver.optimize_chunk_interval(tsconsole.find_table(table_name, pg_catalog.to_regclass(table_name)), target_bytes);
+end;
+
+comment on function silver.optimize_chunk_interval(text, bigint) is
+'As silver.optimize_chunk_interval(regclass, bigint), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.maintain_timeseries_tables(table_name text default null) returns table (target_table text, task text, outcome text, detail text, duration interval)
+language sql volatile
+begin atomic
+    select * from silver.maintain_timeseries_tables(tsconsole.find_table(table_name, pg_catalog.to_regclass(table_name)));
+end;
+
+comment on function silver.maintain_timeseries_tables(text) is
+'As silver.maintain_timeseries_tables(regclass), with the name of the table as text.
+Example: see there.';
+
+
