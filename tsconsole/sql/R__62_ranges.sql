@@ -45,9 +45,15 @@ as $$
 declare
     first_rows constant float8 := 1000000;
     estimate float8 := tsconsole.estimated_rows((config).source_table);
-    span float8 := extract(epoch from coalesce((config).history_to - (config).history_from, interval '1 day'));
+    span float8;
 begin
-    return greatest(60 * extract(epoch from (config).rollup_interval), case when estimate > 0 then span * first_rows / estimate else 0 end);
+    if tsconsole.has_time_index((config).source_table, (config).time_column) then
+        span := extract(epoch from tsconsole.edge_row(config, 'max', '-infinity', 'infinity') - tsconsole.edge_row(config, 'min', '-infinity', 'infinity'));
+    else
+        -- Every window reads all of the source anyway.
+        span := extract(epoch from (config).history_to - (config).history_from);
+    end if;
+    return greatest(60 * extract(epoch from (config).rollup_interval), span * first_rows / nullif(estimate, 0));
 end;
 $$;
 
