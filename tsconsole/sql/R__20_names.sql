@@ -18,6 +18,18 @@ comment on function tsconsole.qualified_name(regclass) is
 Example: select tsconsole.qualified_name(''silver.meters_1h'');';
 
 
+create or replace function tsconsole.last_name(relation regclass, known_as text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when exists (select from pg_class c where c.oid = relation) then tsconsole.qualified_name(relation) else known_as end;
+$$;
+
+comment on function tsconsole.last_name(regclass, text) is
+'The name of a table now, or what it was known as when it is gone.
+Example: select tsconsole.last_name(''silver.meters_1h'', ''silver.meters_1h'');';
+
+
 create or replace function tsconsole.fit_name(name text) returns text
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -58,11 +70,12 @@ begin
         parts := array[find_table.name];
     end;
     select array_agg(distinct r.relation) into matches
-    from (select target_table from silver.timeseries_rollup_config
-          union all select source_table from silver.timeseries_rollup_config) r (relation)
-    join pg_class c on c.oid = r.relation
-    join pg_namespace n on n.oid = c.relnamespace
-    where (cardinality(parts) = 1 and c.relname = parts[1])
+    from (select target_table, target_name from silver.timeseries_rollup_config
+          union all select source_table, source_name from silver.timeseries_rollup_config) r (relation, known_as)
+    left join pg_class c on c.oid = r.relation
+    left join pg_namespace n on n.oid = c.relnamespace
+    where (c.oid is null and r.known_as = find_table.name)
+       or (cardinality(parts) = 1 and c.relname = parts[1])
        or find_table.name in (c.relname, n.nspname || '.' || c.relname)
        or (cardinality(parts) = 2 and n.nspname = parts[1] and c.relname = parts[2]);
     if cardinality(matches) = 1 then

@@ -19,7 +19,8 @@ as $$
         select a.name from unnest(array['min', 'max', 'avg', 'sum', 'count', 'first', 'last', 'mode', 'array_agg'])
             with ordinality a (name, rank)
         where case
-            when a.name in ('count', 'first', 'last', 'array_agg') then true
+            when a.name = 'array_agg' then t.typcategory <> 'A'
+            when a.name in ('count', 'first', 'last') then true
             when a.name in ('avg', 'sum') then tsconsole.is_numeric(base_type) or base_type = 'interval'::regtype
             when a.name = 'mode' then exists (
                 select from pg_opclass o join pg_am am on am.oid = o.opcmethod
@@ -29,7 +30,9 @@ as $$
                            and (select e.typname not in ('json', 'xml', 'point') from pg_type e where e.oid = t.typelem))
                        or (o.opcintype = 'anyenum'::regtype and t.typtype = 'e')
                        or (o.opcintype = 'anyrange'::regtype and t.typtype = 'r')
-                       or (o.opcintype = 'text'::regtype and base_type = 'varchar'::regtype)))
+                       or (o.opcintype = 'anymultirange'::regtype and t.typtype = 'm')
+                       or (o.opcintype = 'text'::regtype and base_type = 'varchar'::regtype)
+                       or (o.opcintype = 'inet'::regtype and base_type = 'cidr'::regtype)))
             else tsconsole.is_numeric(base_type)
                 or base_type in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype)
                 or t.typcategory = 'D' or t.typtype = 'e'
@@ -52,12 +55,13 @@ as $$
         when tsconsole.is_numeric(base_type) then array['min', 'max', 'avg', 'sum', 'count']
         when base_type in ('json'::regtype, 'jsonb'::regtype) then array['array_agg']
         when 'mode' = any (tsconsole.possible_aggregates(base_type)) then array['mode']
-        else array['array_agg']
+        when 'array_agg' = any (tsconsole.possible_aggregates(base_type)) then array['array_agg']
+        else array['count']
     end;
 $$;
 
 comment on function tsconsole.default_aggregates(oid) is
-'The aggregates a column gets when none are named: min, max, avg, sum and count for numbers, array_agg for JSON, else the most frequent value (mode).
+'The aggregates a column gets when none are named: min, max, avg, sum and count for numbers, array_agg for JSON, else the most frequent value (mode), or where a type has no order array_agg or count.
 Example: select tsconsole.default_aggregates(''integer''::regtype);';
 
 
@@ -67,13 +71,14 @@ set search_path = pg_catalog, pg_temp
 as $$
     select case
         when aggregate = 'count' then 'bigint'
-        when aggregate = 'array_agg' then format_type((select t.typarray from pg_type t where t.oid = base_type), null)
+        when aggregate = 'array_agg' then format_type((select t.typarray from pg_type t where t.oid = base_type), -1)
         when aggregate in ('sum', 'avg') then case
             when base_type in (700, 701) then 'double precision'
             when base_type = 'interval'::regtype then 'interval'
             when aggregate = 'sum' and base_type in (21, 23) then 'bigint'
             else 'numeric' end
-        else format_type(base_type, null)
+        -- -1: any length. A null would make char(3) a char(1).
+        else format_type(base_type, -1)
     end;
 $$;
 

@@ -55,35 +55,40 @@ declare
     parts text[] := regexp_match(item, '^(.*)\s+as\s+("(?:[^"]|"")+"|[[:alpha:]_][[:alnum:]_$]*)\s*$', 'is');
     body text := coalesce(parts[1], item);
     probe oid;
-    definition text;
+    complaint text;
 begin
     if not tsconsole.is_one_expression(body) then
         raise exception 'dimension % is neither a column of % nor an expression', quote_literal(item), tsconsole.qualified_name(source) using
             errcode = 'TS001', hint = 'An expression has balanced parentheses and no semicolon, comment, backslash, dollar sign or SELECT.';
     end if;
-    -- A view makes PostgreSQL resolve every name once, here; steps then run with a pinned search path.
+    execute format('create temporary table tsconsole_probe (like %s)', tsconsole.qualified_name(source));
+    -- An index makes PostgreSQL resolve every name once, here (steps run with a pinned search path), and refuses all that
+    -- would not give one lasting value for each row: aggregates, sets, subqueries, now(), what depends on the session.
     perform set_config('search_path', tsconsole.expression_path(source), true);
     begin
-        execute format('create temporary view tsconsole_probe as select (%s) from %s', body, tsconsole.qualified_name(source));
+        execute format('create index tsconsole_probe_index on pg_temp.tsconsole_probe ((%s))', body);
     exception when others then
-        raise exception 'dimension % is neither a column of % nor a valid expression: %', quote_literal(item), tsconsole.qualified_name(source), sqlerrm
-            using errcode = 'TS001', hint = 'Dimensions are columns of the source, or expressions over them.';
+        complaint := sqlerrm;
     end;
     perform set_config('search_path', 'pg_catalog, pg_temp', true);
-    probe := to_regclass('pg_temp.tsconsole_probe');
-    definition := pg_get_viewdef(probe);
+    if complaint is not null then
+        raise exception 'dimension % is neither a column of % nor an expression it could be grouped by: %', quote_literal(item),
+            tsconsole.qualified_name(source), complaint using
+            errcode = 'TS001', hint = 'Dimensions are columns of the source, or immutable expressions over them, such as upper(site) as site.';
+    end if;
+    probe := to_regclass('pg_temp.tsconsole_probe_index');
     return query
         select case when parts[2] is not null then (parse_ident(parts[2]))[1]
-                    when c.column_name = '?column?' then 'dimension_' || item_number else c.column_name end,
-               '(' || (regexp_match(definition, '^\s*SELECT\s+(.*?)(?:\s+AS\s+(?:"(?:[^"]|"")+"|\S+))?\n\s+FROM\s', 's'))[1] || ')',
+                    when c.column_name ~ '^expr\d*$' then 'dimension_' || item_number else c.column_name end,
+               '(' || pg_get_indexdef(probe, 1, false) || ')',
                c.data_type || coalesce(' collate ' || c.collation_name, ''), c.base_type
         from tsconsole.columns(probe) c;
-    execute 'drop view pg_temp.tsconsole_probe';
+    execute 'drop table pg_temp.tsconsole_probe';
 end;
 $$;
 
 comment on function tsconsole.dimension_expression(regclass, text, integer) is
-'A dimension given as SQL over the source, such as "subpath(path, 0, 2) as region", with every name in it resolved. Functions are looked for in pg_catalog, the source''s schema, public and the schemas of extensions.
+'A dimension given as SQL over the source, such as "subpath(path, 0, 2) as region", with every name in it resolved. It must be immutable. Functions are looked for in pg_catalog, the source''s schema, public and the schemas of extensions.
 Example: select * from tsconsole.dimension_expression(''raw.readings'', ''upper(site)'', 1);';
 
 

@@ -56,8 +56,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     twice text;
+    unusable text;
     foreign_column text;
 begin
+    select quote_ident(d ->> 'column_name') into unusable
+    from jsonb_array_elements(planned) d
+    where octet_length(d ->> 'column_name') > 63 or d ->> 'column_name' in ('tableoid', 'xmin', 'cmin', 'xmax', 'cmax', 'ctid');
+    if unusable is not null then
+        raise exception 'a dimension cannot be called %', unusable using
+            errcode = 'TS001', hint = 'A name has at most 63 bytes and is not one of PostgreSQL''s system columns; give another with … as name.';
+    end if;
     select string_agg(quote_ident(k.name), ', ') into twice
     from (select n.name from unnest(array[(config).time_column, 'rollup_count'] || array(
               select d ->> 'column_name' from jsonb_array_elements(planned) d)) n (name)

@@ -30,7 +30,10 @@ begin
         return (config.target_table, null, 'paused', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
     foreach work in array array['frontier', 'recompute', 'history'] loop
-        continue when not tsconsole.has_work(config, work);
+        if not tsconsole.has_work(config, work) then
+            perform tsconsole.forget_retry(config.id, work);
+            continue;
+        end if;
         if tsconsole.is_waiting(config.id, work) then
             outcome := 'waiting';
             continue;
@@ -183,6 +186,10 @@ begin
         perform tsconsole.check_relations(config);
         range := tsconsole.choose_range(config, work);
         if range.hi is null then
+            -- Nothing of it is left; but ranges that other workers hold do not count as nothing.
+            if work = 'frontier' or not tsconsole.has_work(config, work) then
+                perform tsconsole.forget_retry(config.id, work);
+            end if;
             return (config.target_table, work, 'idle', null, null, 0, 0, null, null, null)::silver.step_result;
         end if;
         stage := 'partitions';

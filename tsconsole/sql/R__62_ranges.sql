@@ -29,7 +29,8 @@ begin
     if recent.runs > 0 then
         seconds := least(greatest(seconds, recent.last_width / 4), recent.last_width * 4);
     end if;
-    return least(make_interval(secs => greatest(least(seconds, 1e11), width)), (config).processing_window);
+    -- One step makes at most some 50 partitions, however thin the data is.
+    return least(make_interval(secs => greatest(least(seconds, 1e11), width)), (config).processing_window, 50 * (config).chunk_interval);
 end;
 $$;
 
@@ -190,6 +191,7 @@ begin
     range.data_from := greatest(first_lo, coalesce(tsconsole.bucket_floor(config, next_row), last_hi));
     range.hi := least(last_hi, (config).last_processed_time,
                       tsconsole.window_end(config, greatest(last_lo, range.data_from), width - width_before));
+    range.data_from := least(range.data_from, range.hi);
     return range;
 end;
 $$;

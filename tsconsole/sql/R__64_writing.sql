@@ -29,13 +29,44 @@ begin
         wanted := wanted - coalesce((select range_agg(tstzrange(p.range_start, p.range_end)) from tsconsole.partitions((config).target_table) p), '{}');
     end if;
     for missing in select r from unnest(wanted) r where not isempty(r) loop
-        perform tsconsole.ensure_partitions((config).id, lower(missing), upper(missing));
+        if upper(missing) - lower(missing) > 2 * (config).chunk_interval
+           and tsconsole.has_time_index((config).source_table, (config).time_column) then
+            perform tsconsole.make_room_for_rows(config, lower(missing), upper(missing));
+        else
+            perform tsconsole.ensure_partitions((config).id, lower(missing), upper(missing));
+        end if;
     end loop;
 end;
 $$;
 
 comment on function tsconsole.make_room(silver.timeseries_rollup_config, text, tsconsole.work_range) is
 'Makes the partitions that a step is about to write to.
+Example: see silver.perform_step.';
+
+
+create or replace function tsconsole.make_room_for_rows(config silver.timeseries_rollup_config, lo timestamptz, hi timestamptz) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    reached timestamptz := lo;
+    next_row timestamptz;
+begin
+    -- From row to row by index: a gap of years gets no partitions.
+    loop
+        next_row := tsconsole.edge_row(config, 'min', reached, hi);
+        exit when next_row is null;
+        next_row := greatest(tsconsole.bucket_floor(config, next_row), lo);
+        perform tsconsole.ensure_partitions((config).id, next_row, next_row + interval '1 microsecond');
+        select p.range_end into reached from tsconsole.partitions((config).target_table) p
+        where p.range_start <= next_row and p.range_end > next_row;
+        exit when reached is null or reached >= hi;
+    end loop;
+end;
+$$;
+
+comment on function tsconsole.make_room_for_rows(silver.timeseries_rollup_config, timestamptz, timestamptz) is
+'Makes the partitions of a long range that will get rows, and no others.
 Example: see silver.perform_step.';
 
 
@@ -81,17 +112,30 @@ as $$
             'select coalesce(sum(rollup_count), 0)::bigint as rows_read, count(*) as rows_written, 0::bigint as rows_deleted from written'
         else
             'with aggregated as materialized (%4$s), written as (insert into %1$s (%2$s) select %2$s from aggregated) '
-            'select coalesce(sum("rows read"), 0)::bigint as rows_read, count(*) as rows_written, 0::bigint as rows_deleted from aggregated'
+            'select coalesce(sum(%5$s), 0)::bigint as rows_read, count(*) as rows_written, 0::bigint as rows_deleted from aggregated'
         end,
         tsconsole.qualified_name((config).target_table),
         tsconsole.column_list(tsconsole.key_columns(config) || tsconsole.value_columns(config)),
         tsconsole.aggregate_query(config, '$1', '$2'),
-        tsconsole.aggregate_query(config, '$1', '$2', ', count(*) as "rows read"'));
+        tsconsole.aggregate_query(config, '$1', '$2', ', count(*) as ' || tsconsole.read_column(config)),
+        tsconsole.read_column(config));
 $$;
 
 comment on function tsconsole.insert_query(silver.timeseries_rollup_config) is
 'The statement of a frontier or history step: a plain INSERT … SELECT … GROUP BY, since no row of the range was ever written.
 Example: select tsconsole.insert_query(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.read_column(config silver.timeseries_rollup_config) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select quote_ident(tsconsole.free_name('rows read', tsconsole.key_columns(config) || tsconsole.value_columns(config)));
+$$;
+
+comment on function tsconsole.read_column(silver.timeseries_rollup_config) is
+'A column name for the count of rows read, beside the columns of the target.
+Example: select tsconsole.read_column(tsconsole.rollup(''silver.meters_1h''));';
 
 
 create or replace function tsconsole.recompute_query(config silver.timeseries_rollup_config) returns text
@@ -108,10 +152,10 @@ as $$
         'deleted as (delete from %4$s t where t.%7$I = any (array(select g.%7$I from gone g)) and exists (select from gone f where %6$s) returning %3$s), '
         'written as (insert into %4$s as t (%8$s) select %8$s from fresh on conflict (%9$s) do update set %10$s where (%11$s) is distinct from (%12$s) returning %3$s), '
         'changed as materialized (select distinct %13$s as bucket from (select %14$s from deleted t union all select %14$s from written t) t)%15$s '
-        'select (select coalesce(sum("rows read"), 0)::bigint from fresh) as rows_read, '
+        'select (select coalesce(sum(f.%16$s), 0)::bigint from fresh f) as rows_read, '
         '(select count(*) from written) as rows_written, (select count(*) from deleted) as rows_deleted',
         tsconsole.pending_table((config).id),
-        tsconsole.aggregate_query(config, 'ranges.lo', 'ranges.hi', ', count(*) as "rows read"'),
+        tsconsole.aggregate_query(config, 'ranges.lo', 'ranges.hi', ', count(*) as ' || tsconsole.read_column(config)),
         tsconsole.column_list(keys.names, 't.%I'),
         tsconsole.qualified_name((config).target_table),
         tsconsole.range_condition(config, 't', 'ranges.lo', 'ranges.hi'),
@@ -124,7 +168,8 @@ as $$
         tsconsole.comparable_values(config, 'excluded'),
         tsconsole.column_to_axis(config, format('t.%I', (config).time_column)),
         format('t.%I', (config).time_column),
-        tsconsole.hand_on_query(config))
+        tsconsole.hand_on_query(config),
+        tsconsole.read_column(config))
     from (select tsconsole.key_columns(config) as names) keys, (select tsconsole.value_columns(config) as names) vals;
 $$;
 

@@ -16,11 +16,14 @@ begin
         window_start, window_end, rows_read, rows_written, rows_deleted)
     values (config.id, tsconsole.qualified_name(config.target_table), work, started, ended, rows_read,
         range.data_from, range.hi, rows_read, rows_written, rows_deleted);
-    delete from tsconsole.retry r where r.rollup_id = config.id and r.work = record_success.work;
+    perform tsconsole.forget_retry(config.id, work);
     delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
     -- Last: steps that run beside this one would wait on the row.
     if work = 'frontier' then
-        update silver.timeseries_rollup_config c set last_processed_time = range.hi, last_refresh_time = ended where c.id = config.id;
+        update silver.timeseries_rollup_config c
+        set last_processed_time = range.hi, last_refresh_time = ended,
+            source_name = tsconsole.qualified_name(c.source_table), target_name = tsconsole.qualified_name(c.target_table)
+        where c.id = config.id;
     end if;
     return (config.target_table, work, 'done', range.data_from, range.hi, rows_read, rows_written, ended - started, null, null)::silver.step_result;
 end;
@@ -45,7 +48,7 @@ begin
     select r.retry_count into failed_before from tsconsole.retry r where r.rollup_id = config.id and r.work = failure.work;
     insert into silver.timeseries_error_log (rollup_id, source_table, target_table, work, window_start, window_end, sql_state,
         error_message, error_detail, error_hint, error_context, schema_name, table_name, constraint_name, attempted_query, retry_count)
-    values (config.id, config.source_name, config.target_name, failure.work, failure.window_start, failure.window_end, failure.sql_state,
+    values (config.id, tsconsole.last_name(config.source_table, config.source_name), tsconsole.last_name(config.target_table, config.target_name), failure.work, failure.window_start, failure.window_end, failure.sql_state,
         failure.error_message, nullif(failure.error_detail, ''), nullif(failure.error_hint, ''), nullif(failure.error_context, ''),
         nullif(failure.schema_name, ''), nullif(failure.table_name, ''), nullif(failure.constraint_name, ''),
         failure.attempted_query, coalesce(failed_before, 0))
@@ -96,6 +99,18 @@ $$;
 comment on function tsconsole.is_waiting(bigint, text) is
 'Whether work is held back after a failure: its next retry is not due yet, or it gave up and waits for an operator.
 Example: select tsconsole.is_waiting(1, ''frontier'');';
+
+
+create or replace function tsconsole.forget_retry(rollup_id bigint, work text) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    delete from tsconsole.retry r where r.rollup_id = forget_retry.rollup_id and r.work = forget_retry.work;
+$$;
+
+comment on function tsconsole.forget_retry(bigint, text) is
+'Ends the retries of work that succeeded, or that has gone away.
+Example: select tsconsole.forget_retry(1, ''history'');';
 
 
 create or replace function tsconsole.count_crashes(config silver.timeseries_rollup_config) returns void

@@ -60,25 +60,28 @@ create or replace function tsconsole.difference_query(config silver.timeseries_r
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
+    -- Keys are renamed k1, k2, …: a dimension may be called anything.
     select format(
         'with stale as materialized (select coalesce(range_agg(tstzrange(p.lo, p.hi)), ''{}'') as ranges from %1$s p where p.lo < $2 and p.hi > $1), '
         'sides as (select %2$s, true as is_expected, to_jsonb((select v from (select %3$s) v)) as cells from (%4$s) a '
         'union all select %5$s, false, to_jsonb((select v from (select %6$s) v)) from %7$s t where %8$s), '
-        'pairs as (select %2$s, (array_agg(cells) filter (where is_expected))[1] as expected, (array_agg(cells) filter (where not is_expected))[1] as found '
-        'from sides group by %2$s '
+        'pairs as (select %9$s, (array_agg(cells) filter (where is_expected))[1] as expected, (array_agg(cells) filter (where not is_expected))[1] as found '
+        'from sides group by %9$s '
         'having (array_agg(cells) filter (where is_expected))[1] is distinct from (array_agg(cells) filter (where not is_expected))[1]) '
-        'select %9$s, %10$s, d.column_name, d.expected, d.found from pairs, tsconsole.unequal_cells(pairs.expected, pairs.found) d '
-        'where not %9$s <@ (select ranges from stale) order by 1',
+        'select %10$s, %11$s, d.column_name, d.expected, d.found from pairs, tsconsole.unequal_cells(pairs.expected, pairs.found) d '
+        'where not %10$s <@ (select ranges from stale) order by 1',
         tsconsole.pending_table((config).id),
-        tsconsole.column_list(keys.names),
+        (select string_agg(format('a.%I as k%s', k.name, k.rank), ', ' order by k.rank) from unnest(keys.names) with ordinality k (name, rank)),
         tsconsole.column_list(vals.names, 'a.%I'),
         tsconsole.aggregate_query(config, '$1', '$2'),
         tsconsole.column_list(keys.names, 't.%I'),
         tsconsole.column_list(vals.names, 't.%I'),
         tsconsole.qualified_name((config).target_table),
         tsconsole.range_condition(config, 't', '$1', '$2'),
-        tsconsole.column_to_axis(config, format('%I', (config).time_column)),
-        coalesce((select format('jsonb_build_object(%s)', string_agg(format('%L, %I', k, k), ', ')) from unnest(keys.names[2:]) k), '''{}''::jsonb'))
+        (select string_agg('k' || i, ', ' order by i) from generate_subscripts(keys.names, 1) i),
+        tsconsole.column_to_axis(config, 'k1'),
+        coalesce((select format('jsonb_build_object(%s)', string_agg(format('%L, k%s', k.name, k.rank), ', ' order by k.rank))
+                  from unnest(keys.names) with ordinality k (name, rank) where k.rank > 1), '''{}''::jsonb'))
     from (select tsconsole.key_columns(config) as names) keys, (select tsconsole.value_columns(config) as names) vals;
 $$;
 

@@ -1,0 +1,67 @@
+-- Repair of a target's indexes: the unique one on bucket and dimensions, which finds a bucket and keeps it single, and any other that became invalid.
+
+set check_function_bodies = off;  -- a function may stand above the helpers it calls
+
+create or replace function tsconsole.maintain_indexes(config silver.timeseries_rollup_config, out outcome text, out detail text)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    repaired text[];
+    columns  text[] := tsconsole.key_columns(config);
+begin
+    repaired := tsconsole.repair_invalid_indexes(config.target_table);
+    if tsconsole.key_index(config.target_table, columns) is null then
+        -- Writers of the target wait while it is built; that are steps only.
+        execute format('create unique index on %s (%s) nulls not distinct',
+            tsconsole.qualified_name(config.target_table), (select string_agg(quote_ident(c), ', ') from unnest(columns) c));
+        repaired := repaired || ('created ' || tsconsole.key_index(config.target_table, columns)::text);
+    end if;
+    outcome := 'done';
+    detail := coalesce(nullif(array_to_string(repaired, ', '), ''), 'all indexes are there and valid');
+end;
+$$;
+
+comment on function tsconsole.maintain_indexes(silver.timeseries_rollup_config) is
+'Creates the unique index of a target where it is missing, and rebuilds invalid indexes of the target and its partitions.
+Example: select * from tsconsole.maintain_indexes(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.repair_invalid_indexes(target regclass) returns text[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    broken   record;
+    repaired text[] := '{}';
+begin
+    for broken in
+        select format('%I.%I', n.nspname, c.relname) as name, c.relkind, x.indisunique,
+               c.relname ~ '_cc(new|old)\d*$' as is_leftover
+        from pg_index x
+        join pg_class c on c.oid = x.indexrelid
+        join pg_namespace n on n.oid = c.relnamespace
+        where not x.indisvalid
+          and (x.indrelid = target or x.indrelid in (select p.part from tsconsole.stored_parts(target) p))
+        -- Of partitions first: the target's own is valid when all of them are.
+        order by c.relkind = 'I', c.oid
+    loop
+        -- What an interrupted REINDEX CONCURRENTLY leaves is dropped, as is a unique index of the target that lacks parts: it
+        -- is created again. Another that lacks parts may be one that somebody is building partition by partition.
+        if broken.is_leftover or (broken.relkind = 'I' and broken.indisunique) then
+            execute format('drop index %s', broken.name);
+            repaired := repaired || ('dropped the invalid ' || broken.name);
+        elsif broken.relkind = 'I' then
+            repaired := repaired || ('left ' || broken.name || ', which lacks partitions');
+        else
+            execute format('reindex index %s', broken.name);
+            repaired := repaired || ('rebuilt ' || broken.name);
+        end if;
+    end loop;
+    return repaired;
+end;
+$$;
+
+comment on function tsconsole.repair_invalid_indexes(regclass) is
+'Rebuilds invalid indexes of a target and its partitions, and drops what can never become valid. Returns what it did.
+Example: select tsconsole.repair_invalid_indexes(''silver.meters_1h'');';
