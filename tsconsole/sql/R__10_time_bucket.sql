@@ -87,7 +87,7 @@ Example: select tsconsole.earliest_instant(''2026-10-25 02:30'', ''Europe/Berlin
 
 
 create or replace function tsconsole.bucket_near_transition(
-    bucket_width interval, ts timestamptz, timezone text, origin timestamptz, "offset" interval
+    bucket_width interval, ts timestamptz, timezone text, origin timestamptz, shift interval
 ) returns timestamptz
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -96,8 +96,8 @@ declare
     utc         timestamp := ts at time zone 'UTC';
     new_offset  interval  := ts at time zone timezone - utc;
     old_offset  interval  := (utc - interval '24 hours') at time zone 'UTC' at time zone timezone - (utc - interval '24 hours');
-    new_start   timestamp := tsconsole.local_bucket(bucket_width, utc + new_offset, origin at time zone timezone, "offset");
-    old_start   timestamp := tsconsole.local_bucket(bucket_width, utc + old_offset, origin at time zone timezone, "offset");
+    new_start   timestamp := tsconsole.local_bucket(bucket_width, utc + new_offset, origin at time zone timezone, shift);
+    old_start   timestamp := tsconsole.local_bucket(bucket_width, utc + old_offset, origin at time zone timezone, shift);
     last_start  timestamptz;
 begin
     if bucket_width >= interval '24 hours' then

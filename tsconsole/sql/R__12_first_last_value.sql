@@ -5,6 +5,7 @@
 -- The functions called once per row pin no search path, which would double their cost; they name nothing outside pg_catalog
 -- without its schema. Of two values at one time the smaller is the first and the greater the last; NULL is the greatest. Numbers
 -- are compared as numbers, others by their text.
+-- finalfunc_extra passes arguments that are there for their types only: plpgsql_check is told not to mind.
 
 do $$
 begin
@@ -162,6 +163,7 @@ Example: select tsconsole.last_value_step(null, 21.5, localtimestamp);';
 create or replace function tsconsole.timed_value_result(state tsconsole.timed_value, value anyelement, "time" timestamptz) returns anyelement
 language plpgsql stable parallel safe
 as $$
+-- @plpgsql_check_options: other_warnings = off, extra_warnings = off
 declare
     result alias for $0;
 begin
@@ -182,6 +184,7 @@ Example: select tsconsole.timed_value_result(tsconsole.timed_value(21.5, now()),
 create or replace function tsconsole.timed_value_result(state tsconsole.timed_value, value anyelement, "time" timestamp) returns anyelement
 language plpgsql stable parallel safe
 as $$
+-- @plpgsql_check_options: other_warnings = off, extra_warnings = off
 begin
     return tsconsole.timed_value_result(state, value, null::timestamptz);
 end;

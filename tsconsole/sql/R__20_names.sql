@@ -131,6 +131,15 @@ comment on function tsconsole.parent_rollup(silver.timeseries_rollup_config) is
 Example: select (tsconsole.parent_rollup(tsconsole.rollup(''silver.meters_1h''))).target_table;';
 
 
+create or replace function tsconsole.earliest_time() returns timestamptz
+language sql immutable parallel safe
+return timestamptz '4700-01-01 00:00:00+00 BC';
+
+comment on function tsconsole.earliest_time() is
+'Rows before this count as rows at -infinity do: they are in no bucket. It leaves room for arithmetic above PostgreSQL''s smallest time.
+Example: select tsconsole.earliest_time();';
+
+
 create or replace function tsconsole.pending_table(rollup_id bigint) returns text
 language sql immutable parallel safe
 return 'tsconsole.pending_' || rollup_id;

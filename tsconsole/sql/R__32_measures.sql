@@ -101,7 +101,7 @@ as $$
     end
     from (select case
         -- An element of an array of arrays is no array, so arrays take the aggregate, which is slower.
-        when t.typcategory = 'A' then 'silver.%4$s(s.%1$I, s.%2$I::timestamptz)'
+        when t.typcategory = 'A' then 'silver.%4$s(s.%1$I, s.%2$I)'
         -- Equal times: the greater value is the last, the smaller the first, so that every run gives the same.
         when tsconsole.is_numeric(base_type) then '(array_agg(s.%1$I order by s.%2$I %3$s, s.%1$I %3$s))[1]'
         else '(array_agg(s.%1$I order by s.%2$I %3$s, s.%1$I::text %3$s))[1]' end as form

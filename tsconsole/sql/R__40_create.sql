@@ -164,6 +164,9 @@ begin
         config.source_retention, config.alert_threshold, config.max_execution_time) <= '0' then
         raise exception 'an interval among the arguments is zero or negative' using
             errcode = 'TS001', hint = 'Only look_back_window and allowed_lateness may be zero; nothing may be negative.';
+    elsif (select p.months > 0 and p.seconds > 0 from tsconsole.interval_parts(config.chunk_interval) p) then
+        raise exception 'chunk_interval % mixes months with days or time', config.chunk_interval using
+            errcode = 'TS001', hint = 'Use whole hours, days, weeks or months.';
     elsif config.max_retries < 0 then
         raise exception 'max_retries is %', config.max_retries using errcode = 'TS001', hint = 'Use 0 or more.';
     elsif config.partition_manager is distinct from 'native' then

@@ -113,17 +113,28 @@ comment on function tsconsole.target_statement(silver.timeseries_rollup_config, 
 Example: see silver.create_rollup_table.';
 
 
+create or replace function tsconsole.axis_time(config silver.timeseries_rollup_config, at timestamptz) returns timestamptz
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when (config).time_type = 'timestamptz'::regtype then at
+        -- The wall clock falls back when summer time ends and then reads the same hour again: in the hour before
+        -- it, the clock counts as an hour earlier, so that no bucket is called complete before it is.
+        else least(at at time zone (config).timezone, (at + interval '1 hour') at time zone (config).timezone - interval '1 hour') at time zone 'UTC'
+    end;
+$$;
+
+comment on function tsconsole.axis_time(silver.timeseries_rollup_config, timestamptz) is
+'A reading of the clock as the time column of a rollup would hold it, as a stored time.
+Example: select tsconsole.axis_time(tsconsole.rollup(''silver.meters_1h''), now());';
+
+
 create or replace function tsconsole.axis_clock(config silver.timeseries_rollup_config) returns timestamptz
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select case
-        when (config).time_type = 'timestamptz'::regtype then t
-        -- The wall clock falls back when summer time ends and then reads the same hour again: in the hour before
-        -- it, the clock counts as an hour earlier, so that no bucket is called complete before it is.
-        else least(t at time zone (config).timezone, (t + interval '1 hour') at time zone (config).timezone - interval '1 hour') at time zone 'UTC'
-    end
-    from (select clock_timestamp() as t) clock;
+    select tsconsole.axis_time(config, clock_timestamp());
 $$;
 
 comment on function tsconsole.axis_clock(silver.timeseries_rollup_config) is
@@ -160,7 +171,7 @@ begin
         tsconsole.column_to_axis(config, format('%s(s.%I)', direction, (config).time_column)),
         tsconsole.qualified_name(coalesce(relation, (config).source_table)),
         tsconsole.range_condition(config, 's', '$1', '$2'))
-    into edge using greatest(lo, timestamptz '4714-11-24 00:00:00+00 BC'), least(hi, timestamptz '294276-12-31 00:00:00+00');
+    into edge using greatest(lo, tsconsole.earliest_time()), least(hi, timestamptz '294276-12-31 00:00:00+00');
     return edge;
 end;
 $$;

@@ -35,7 +35,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    lo timestamptz := tsconsole.bucket_floor(config, greatest(from_time, timestamptz '4714-11-24 00:00:00+00 BC'));
+    lo timestamptz := tsconsole.bucket_floor(config, greatest(from_time, tsconsole.earliest_time()));
     hi timestamptz := tsconsole.bucket_ceiling(config, least(to_time, tsconsole.axis_clock(config) + interval '1 day'));
 begin
     -- Never clipped at the watermark: it may be moving in a transaction that cannot be seen. A day ahead is out of its reach.

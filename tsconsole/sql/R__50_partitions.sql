@@ -231,17 +231,17 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    options text;
-    item    record;
+    item record;
 begin
     -- What LIKE leaves out: storage options (of the newest partition, as a partitioned table has none), statistics targets, owner.
-    select array_to_string(c.reloptions, ', ') into options
-    from pg_inherits i join pg_class c on c.oid = i.inhrelid
-    where i.inhparent = target and c.reloptions is not null
-    order by c.oid desc limit 1;
-    if options is not null then
-        execute format('alter table %s set (%s)', partition, options);
-    end if;
+    for item in
+        select o.option_name, o.option_value
+        from (select c.reloptions from pg_inherits i join pg_class c on c.oid = i.inhrelid
+              where i.inhparent = target and c.reloptions is not null
+              order by c.oid desc limit 1) newest, pg_options_to_table(newest.reloptions) o
+    loop
+        execute format('alter table %s set (%I = %L)', partition, item.option_name, item.option_value);
+    end loop;
     for item in
         select a.attname, a.attstattarget from pg_attribute a
         where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attstattarget >= 0

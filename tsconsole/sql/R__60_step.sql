@@ -14,7 +14,7 @@ comment on function silver.perform_step(regclass) is
 Example: select * from silver.perform_step(''silver.meters_1h'');';
 
 
-create or replace function tsconsole.execute_step(rollup_id bigint) returns silver.step_result
+create or replace function tsconsole.execute_step(rollup_id bigint, as_of timestamptz default null) returns silver.step_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -30,8 +30,8 @@ begin
         return (config.target_table, null, 'paused', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
     foreach work in array array['frontier', 'recompute', 'history'] loop
-        if not tsconsole.has_work(config, work) then
-            perform tsconsole.forget_retry(config.id, work);
+        if not tsconsole.has_work(config, work, as_of) then
+            perform tsconsole.forget_vanished(config);
             continue;
         end if;
         if tsconsole.is_waiting(config.id, work) then
@@ -50,8 +50,8 @@ begin
 end;
 $$;
 
-comment on function tsconsole.execute_step(bigint) is
-'One step of the rollup with this id; see silver.perform_step.
+comment on function tsconsole.execute_step(bigint, timestamptz) is
+'One step of the rollup with this id; see silver.perform_step. as_of: no frontier step once the watermark has reached what was complete at that time, so that a call which loops over steps comes to an end.
 Example: select * from tsconsole.execute_step(1);';
 
 
@@ -74,7 +74,7 @@ comment on function tsconsole.check_isolation() is
 Example: select tsconsole.check_isolation();';
 
 
-create or replace function tsconsole.has_work(config silver.timeseries_rollup_config, work text) returns boolean
+create or replace function tsconsole.has_work(config silver.timeseries_rollup_config, work text, as_of timestamptz default null) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -82,7 +82,7 @@ declare
     found_work boolean;
 begin
     if work = 'frontier' then
-        return coalesce(tsconsole.bucket_floor(config, nullif(tsconsole.safe_horizon(config), '-infinity')) > (config).last_processed_time, false);
+        return coalesce(tsconsole.bucket_floor(config, nullif(least(tsconsole.safe_horizon(config), tsconsole.axis_time(config, as_of)), '-infinity')) > (config).last_processed_time, false);
     end if;
     execute format('select exists (select from %s p where %s)',
         tsconsole.pending_table((config).id), tsconsole.eligible(config, work)) into found_work using (config).last_processed_time;
@@ -90,8 +90,8 @@ begin
 end;
 $$;
 
-comment on function tsconsole.has_work(silver.timeseries_rollup_config, text) is
-'Whether a rollup has work of this kind that could be begun now.
+comment on function tsconsole.has_work(silver.timeseries_rollup_config, text, timestamptz) is
+'Whether a rollup has work of this kind that could be begun now; as_of: or at that time, for the frontier.
 Example: select tsconsole.has_work(tsconsole.rollup(''silver.meters_1h''), ''history'');';
 
 

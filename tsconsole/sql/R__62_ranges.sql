@@ -18,7 +18,8 @@ begin
     into recent
     from (select l.id, extract(epoch from l.duration)::float8 as took, extract(epoch from l.window_end - l.window_start)::float8 as width
           from silver.timeseries_refresh_log l
-          where l.rollup_id = (config).id and l.work = learned_window.work and l.rows_read > 0
+          where l.rollup_id = (config).id and l.work = learned_window.work
+            and (l.rows_read > 0 or l.window_end > l.window_start and not tsconsole.has_time_index((config).source_table, (config).time_column))
           order by l.id desc limit 12) r;
 
     seconds := case
@@ -88,20 +89,17 @@ declare
     horizon timestamptz := tsconsole.bucket_floor(config, nullif(tsconsole.safe_horizon(config), '-infinity'));
     first_row timestamptz;
 begin
-    range.lo := greatest((config).last_processed_time, (config).first_bucket, timestamptz '4714-11-24 00:00:00+00 BC');
+    range.lo := greatest((config).last_processed_time, (config).first_bucket, tsconsole.earliest_time());
     if horizon is null or horizon <= range.lo then
         return null;
     end if;
-    if not isfinite((config).last_processed_time) or tsconsole.has_time_index((config).source_table, (config).time_column) then
-        first_row := tsconsole.edge_row(config, 'min', range.lo, horizon);
-        if first_row is null and not isfinite((config).last_processed_time) then
-            return null;
-        end if;
-        -- A gap is jumped in one step: the window counts from the next row on.
-        range.data_from := coalesce(tsconsole.bucket_floor(config, first_row), horizon);
-    else
-        range.data_from := range.lo;
+    -- Without an index this reads the source once more, but saves walking through a gap.
+    first_row := tsconsole.edge_row(config, 'min', range.lo, horizon);
+    if first_row is null and not isfinite((config).last_processed_time) then
+        return null;
     end if;
+    -- A gap is jumped in one step: the window counts from the next row on.
+    range.data_from := coalesce(tsconsole.bucket_floor(config, first_row), horizon);
     range.hi := least(horizon, tsconsole.window_end(config, range.data_from, tsconsole.learned_window(config, 'frontier')));
     return range;
 end;
@@ -125,6 +123,7 @@ declare
                                 tsconsole.pending_table((config).id), tsconsole.eligible(config, 'history'));
     width interval := tsconsole.learned_window(config, 'history');
     last_row timestamptz;
+    top timestamptz;
     is_indexed boolean := tsconsole.has_time_index((config).source_table, (config).time_column);
 begin
     loop
@@ -141,8 +140,8 @@ begin
     range.hi := entry_hi;
     range.lo := entry_lo;
     range.entries := array[entry_id];
-    range.data_from := tsconsole.bucket_floor(config,
-        coalesce(tsconsole.window_end(config, tsconsole.bucket_floor(config, last_row), '0'), range.hi) - width);
+    top := coalesce(tsconsole.window_end(config, tsconsole.bucket_floor(config, last_row), '0'), range.hi);
+    range.data_from := case when top - tsconsole.earliest_time() > width then tsconsole.bucket_floor(config, top - width) else tsconsole.earliest_time() end;
     while range.data_from < range.lo loop
         execute format('select p.ctid, p.lo from %s p where p.kind = ''h'' and p.hi = $2 and %s limit 1 for update skip locked',
                        tsconsole.pending_table((config).id), tsconsole.eligible(config, 'history'))

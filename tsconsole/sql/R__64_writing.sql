@@ -58,7 +58,8 @@ begin
         exit when next_row is null;
         next_row := greatest(tsconsole.bucket_floor(config, next_row), lo);
         perform tsconsole.ensure_partitions((config).id, next_row, next_row + interval '1 microsecond');
-        select p.range_end into reached from tsconsole.partitions((config).target_table) p
+        -- A bucket that begins before a partition's end lies in it, however far it reaches.
+        select tsconsole.bucket_ceiling(config, p.range_end) into reached from tsconsole.partitions((config).target_table) p
         where p.range_start <= next_row and p.range_end > next_row;
         exit when reached is null or reached >= hi;
     end loop;

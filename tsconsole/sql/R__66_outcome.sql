@@ -113,6 +113,18 @@ comment on function tsconsole.forget_retry(bigint, text) is
 Example: select tsconsole.forget_retry(1, ''history'');';
 
 
+create or replace function tsconsole.forget_vanished(config silver.timeseries_rollup_config) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    delete from tsconsole.retry r where r.rollup_id = (config).id and not tsconsole.has_work(config, r.work);
+$$;
+
+comment on function tsconsole.forget_vanished(silver.timeseries_rollup_config) is
+'Ends the retries of work that is not there any more, for example because its source rows were deleted.
+Example: select tsconsole.forget_vanished(tsconsole.rollup(''silver.meters_1h''));';
+
+
 create or replace function tsconsole.count_crashes(config silver.timeseries_rollup_config) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp

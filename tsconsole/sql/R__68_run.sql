@@ -52,12 +52,13 @@ declare
     rollup_id bigint;
     result silver.step_result;
     steps integer;
+    as_of timestamptz := clock_timestamp();
 begin
     perform tsconsole.check_has_rollups(table_name);
     for rollup_id in select r from tsconsole.rollups_of(table_name) r loop
         steps := 0;
         loop
-            result := tsconsole.execute_step(rollup_id);
+            result := tsconsole.execute_step(rollup_id, as_of);
             if result.outcome in ('done', 'failed') or steps = 0 then
                 return next result;
             end if;
@@ -71,11 +72,11 @@ end;
 $$;
 
 comment on function silver.perform_rollup(regclass) is
-'Brings a rollup up to date in the calling transaction: takes its target, or a source for all rollups on it and their ladders. One row per step; a failure is a row with outcome failed, and is logged. Because it is one transaction, a ROLLBACK by the caller takes results and logs along, and a crash leaves no trace; CALL silver.run_rollups commits every step. TS002 when the table has no rollup.
+'Brings a rollup up to date, as of now, in the calling transaction: takes its target, or a source for all rollups on it and their ladders. One row per step; a failure is a row with outcome failed, and is logged. Because it is one transaction, a ROLLBACK by the caller takes results and logs along, and a crash leaves no trace; CALL silver.run_rollups commits every step. TS002 when the table has no rollup.
 Example: select * from silver.perform_rollup(''silver.meters_1h'');';
 
 
-create or replace function tsconsole.prepare_step(rollup_id bigint) returns boolean
+create or replace function tsconsole.prepare_step(rollup_id bigint, as_of timestamptz default null) returns silver.step_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -83,15 +84,17 @@ declare
     config silver.timeseries_rollup_config;
     chosen_work text;
     range tsconsole.work_range;
+    failure silver.timeseries_error_log;
 begin
     perform tsconsole.check_isolation();
     select c.* into config from silver.timeseries_rollup_config c where c.id = prepare_step.rollup_id;
     select w.work into chosen_work
     from unnest(array['frontier', 'recompute', 'history']) with ordinality w (work, rank)
-    where config.is_active and not tsconsole.is_waiting(config.id, w.work) and tsconsole.has_work(config, w.work)
+    where config.is_active and not tsconsole.is_waiting(config.id, w.work) and tsconsole.has_work(config, w.work, as_of)
     order by w.rank limit 1;
     if chosen_work is null then
-        return false;
+        perform tsconsole.forget_vanished(config);
+        return (config.target_table, null, 'idle', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
     delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
     insert into tsconsole.attempt (rollup_id, work, pid) values (config.id, chosen_work, pg_backend_pid());
@@ -102,15 +105,23 @@ begin
         if range.hi is not null then
             perform tsconsole.make_room(config, chosen_work, range);
         end if;
-    exception when others then
-        null;
+    exception
+        when query_canceled then
+            -- The statement's time is used up and would not be limited again: this is the failure.
+            failure.work := chosen_work;
+            failure.sql_state := sqlstate;
+            failure.error_message := sqlerrm;
+            failure.error_context := 'while looking for the range of the next step';
+            return tsconsole.record_failure(config, failure, clock_timestamp());
+        when others then
+            null;
     end;
-    return true;
+    return (config.target_table, chosen_work, 'ready', null, null, 0, 0, null, null, null)::silver.step_result;
 end;
 $$;
 
-comment on function tsconsole.prepare_step(bigint) is
-'The short transaction before a step: notes the attempt, so that a crash is noticed, and makes the partitions. False when there is nothing to do.
+comment on function tsconsole.prepare_step(bigint, timestamptz) is
+'The short transaction before a step: notes the attempt, so that a crash is noticed, and makes the partitions. Outcome ready, idle when there is nothing to do, or failed when it was cancelled.
 Example: see silver.run_rollups.';
 
 
@@ -124,6 +135,7 @@ declare
     rollup_id bigint;
     result silver.step_result;
     went_on boolean;
+    started_at timestamptz := pg_catalog.clock_timestamp();
     stops_at timestamptz := tsconsole.stop_time();
     relation regclass;
 begin
@@ -139,12 +151,15 @@ begin
         for rollup_id in select r from tsconsole.rollups_of(relation) r loop
             exit passes when pg_catalog.jsonb_array_length(results) OPERATOR(pg_catalog.>=) max_steps
                           or pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) stops_at;
-            if tsconsole.prepare_step(rollup_id) then
+            result := tsconsole.prepare_step(rollup_id, started_at);
+            commit;
+            set transaction isolation level read committed;
+            if result.outcome OPERATOR(pg_catalog.=) 'ready' then
+                result := tsconsole.execute_step(rollup_id, started_at);
                 commit;
                 set transaction isolation level read committed;
-                result := tsconsole.execute_step(rollup_id);
-                commit;
-                set transaction isolation level read committed;
+            end if;
+            if result.outcome OPERATOR(pg_catalog.<>) 'idle' then
                 results := tsconsole.with_result(results, result);
                 went_on := went_on or result.outcome OPERATOR(pg_catalog.=) 'done';
                 exit passes when result.sql_state OPERATOR(pg_catalog.=) '57014';
@@ -159,7 +174,7 @@ end;
 $$;
 
 comment on procedure silver.run_rollups(text, integer, boolean, jsonb) is
-'Brings rollups up to date, with a COMMIT after every step: one target, a source with all rollups on it, or all. max_steps: stop after so many. results: one object per step. Raises at the end when a step failed (each is logged already), unless raise_failures is false. Ends before statement_timeout would cut a step off. Must be a statement of its own, outside a transaction block.
+'Brings rollups up to date, with a COMMIT after every step: one target, a source with all rollups on it, or all. max_steps: stop after so many. results: one object per step. Raises at the end when a step failed (each is logged already), unless raise_failures is false. It takes what is complete when it begins, and ends before statement_timeout would cut a step off. Must be a statement of its own, outside a transaction block.
 Example: call silver.run_rollups(''silver.meters_1h'');';
 
 

@@ -87,7 +87,7 @@ returns table (rollup_id bigint, target_table regclass, work text, due_since tim
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select c.id, c.target_table, w.work, case w.work when 'frontier' then c.last_processed_time + c.refresh_interval else c.last_refresh_time end
+    select c.id, c.target_table, w.work, case w.work when 'frontier' then c.last_processed_time + c.refresh_interval + (clock_timestamp() - tsconsole.axis_clock(c)) else c.last_refresh_time end
     from silver.timeseries_rollup_config c,
          unnest(array['frontier', 'recompute', 'history']) with ordinality w (work, rank),
          lateral (select tsconsole.has_work(c, w.work) and not tsconsole.is_waiting(c.id, w.work) as can_begin) s
@@ -109,8 +109,13 @@ create or replace function tsconsole.source_has_rows(config silver.timeseries_ro
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    has_rows boolean;
 begin
-    return tsconsole.edge_row(config, 'min', (config).first_bucket, tsconsole.safe_horizon(config)) is not null;
+    execute format('select exists (select from %s s where %s)', tsconsole.qualified_name((config).source_table),
+        tsconsole.range_condition(config, 's', '$1', '$2'))
+    into has_rows using greatest((config).first_bucket, tsconsole.earliest_time()), tsconsole.bucket_floor(config, nullif(tsconsole.safe_horizon(config), '-infinity'));
+    return has_rows;
 exception when others then
     -- The step meets the same error, and logs it.
     return true;

@@ -82,26 +82,24 @@ as $$
 declare
     raised record;
 begin
-    raised := tsconsole.problem_of('select tsconsole.check_relations($1)', config);
+    raised := tsconsole.problem_of('tables exist', config);
     return query select 'tables exist', 'error', raised.problem, 'source and target exist', raised.hint;
     if raised.problem is not null then
         return;
     end if;
 
-    raised := tsconsole.problem_of('select tsconsole.plan_step($1)', config);
+    raised := tsconsole.problem_of('columns fit', config);
     return query select 'columns fit', 'error', raised.problem, 'the step''s query can be planned: every column is there with a type that fits',
         coalesce(raised.hint, 'Restore the column or the right, or drop the rollup and create it again.');
-    raised := tsconsole.problem_of('select tsconsole.check_zone(($1).timezone)', config);
+    raised := tsconsole.problem_of('time zone', config);
     return query select 'time zone', 'error', raised.problem, (config).timezone || ' is a time zone', raised.hint;
-    raised := tsconsole.problem_of(
-        'select tsconsole.check_interval(($1).rollup_interval, ($1).time_type, tsconsole.bucket_zone($1))', config);
+    raised := tsconsole.problem_of('rollup interval', config);
     return query select 'rollup interval', 'error', raised.problem, 'buckets of ' || (config).rollup_interval || ' can be cut exactly', raised.hint;
-    raised := tsconsole.problem_of(
-        'select tsconsole.bucket_edges(tsconsole.chunk_interval($1), now(), now(), ''UTC'', null)', config);
+    raised := tsconsole.problem_of('chunk interval', config);
     return query select 'chunk interval', 'error', raised.problem, 'partitions of ' || (config).chunk_interval || ' can be made',
         'Set chunk_interval in silver.timeseries_rollup_config to whole months, or to days and hours.';
     if exists (select from tsconsole.parent_rollup(config) p where p.id is not null) then
-        raised := tsconsole.problem_of('select tsconsole.check_nesting(tsconsole.parent_rollup($1), $1)', config);
+        raised := tsconsole.problem_of('ladder', config);
         return query select 'ladder', 'error', raised.problem, 'its buckets are made of whole buckets of the level below', raised.hint;
     end if;
     return query select 'time index', 'warning', tsconsole.time_index_problem(config), 'the source has an index on its time column',
@@ -117,13 +115,22 @@ Example: select * from tsconsole.config_findings(tsconsole.rollup(''silver.meter
 
 
 create or replace function tsconsole.problem_of(
-    statement text, config silver.timeseries_rollup_config, out problem text, out hint text
+    check_name text, config silver.timeseries_rollup_config, out problem text, out hint text
 )
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    execute statement using config;
+    case check_name
+        when 'tables exist' then perform tsconsole.check_relations(config);
+        when 'columns fit' then perform tsconsole.plan_step(config);
+        when 'time zone' then perform tsconsole.check_zone((config).timezone);
+        when 'rollup interval' then
+            perform tsconsole.check_interval((config).rollup_interval, (config).time_type, tsconsole.bucket_zone(config));
+        when 'chunk interval' then
+            perform tsconsole.bucket_edges(tsconsole.chunk_interval(config), now(), now(), 'UTC', null);
+        when 'ladder' then perform tsconsole.check_nesting(tsconsole.parent_rollup(config), config);
+    end case;
 exception when others then
     get stacked diagnostics problem = message_text, hint = pg_exception_hint;
     hint := nullif(hint, '');
@@ -131,8 +138,8 @@ end;
 $$;
 
 comment on function tsconsole.problem_of(text, silver.timeseries_rollup_config) is
-'What a statement about a rollup ($1) raises, if anything.
-Example: select problem from tsconsole.problem_of(''select tsconsole.check_relations($1)'', tsconsole.rollup(''silver.meters_1h''));';
+'What one of the checks that raise says about a rollup; null when it passes.
+Example: select problem from tsconsole.problem_of(''columns fit'', tsconsole.rollup(''silver.meters_1h''));';
 
 
 create or replace function tsconsole.plan_step(config silver.timeseries_rollup_config) returns void

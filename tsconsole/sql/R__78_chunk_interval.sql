@@ -44,7 +44,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     first_row timestamptz := tsconsole.edge_row(config, 'min', '-infinity', 'infinity', (config).target_table);
-    measured  record;
+    parts     bigint;
+    bytes     numeric;
+    hours     float8;
+    complete  boolean;
 begin
     if first_row is null then
         basis := 'the target has no rows yet';
@@ -64,15 +67,15 @@ begin
         from (select f.* from filled f
               where f.is_complete = (select bool_or(i.is_complete) from filled i) order by f.ends desc limit 4) m
         group by m.is_complete$q$, tsconsole.pending_table((config).id))
-    into measured using (config).target_table, first_row, (config).last_processed_time;
+    into parts, bytes, hours, complete using (config).target_table, first_row, (config).last_processed_time;
 
     -- The empty pages and indexes of a partition that has just begun say nothing about its rows.
-    if measured.parts is null or not measured.is_complete and measured.bytes < 1048576 then
+    if parts is null or not complete and bytes < 1048576 then
         basis := 'no partition is complete yet';
         return;
     end if;
-    bytes_per_hour := measured.bytes / measured.hours;
-    basis := case when measured.is_complete then format('the last %s complete partitions hold', measured.parts) else 'the partition that is being filled holds' end
+    bytes_per_hour := bytes / hours;
+    basis := case when complete then format('the last %s complete partitions hold', parts) else 'the partition that is being filled holds' end
         || format(' %s an hour, indexes included', pg_size_pretty(bytes_per_hour::numeric::bigint));
 end;
 $$;

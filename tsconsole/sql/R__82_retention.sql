@@ -9,7 +9,7 @@ as $$
 declare
     cutoff  timestamptz := tsconsole.axis_clock(config) - config.retention_period;
     part    record;
-    dropped text[] := '{}';
+    dropped text[] := array[]::text[];
     problem text;
 begin
     outcome := 'skipped';

@@ -33,10 +33,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     broken   record;
-    repaired text[] := '{}';
+    repaired text[] := array[]::text[];
 begin
     for broken in
-        select format('%I.%I', n.nspname, c.relname) as name, c.relkind, x.indisunique,
+        select n.nspname, c.relname, format('%I.%I', n.nspname, c.relname) as name, c.relkind, x.indisunique,
                c.relname ~ '_cc(new|old)\d*$' as is_leftover
         from pg_index x
         join pg_class c on c.oid = x.indexrelid
@@ -49,12 +49,12 @@ begin
         -- What an interrupted REINDEX CONCURRENTLY leaves is dropped, as is a unique index of the target that lacks parts: it
         -- is created again. Another that lacks parts may be one that somebody is building partition by partition.
         if broken.is_leftover or (broken.relkind = 'I' and broken.indisunique) then
-            execute format('drop index %s', broken.name);
+            execute format('drop index %I.%I', broken.nspname, broken.relname);
             repaired := repaired || ('dropped the invalid ' || broken.name);
         elsif broken.relkind = 'I' then
             repaired := repaired || ('left ' || broken.name || ', which lacks partitions');
         else
-            execute format('reindex index %s', broken.name);
+            execute format('reindex index %I.%I', broken.nspname, broken.relname);
             repaired := repaired || ('rebuilt ' || broken.name);
         end if;
     end loop;
