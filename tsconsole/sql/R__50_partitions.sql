@@ -86,26 +86,35 @@ Example: select tsconsole.partition_name(''silver.meters_1h'', ''2026-03-01'');'
 
 
 create or replace function tsconsole.has_partitions(config silver.timeseries_rollup_config, edges timestamptz[]) returns boolean
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO, YMD'
 set timezone = 'UTC'
 as $$
-    select coalesce(bool_and(exists (
-        select from pg_class target
-        join pg_class c on c.relnamespace = target.relnamespace
-                       and c.relname = tsconsole.partition_name(target.oid, e.edge)
-        join pg_inherits i on i.inhrelid = c.oid and i.inhparent = target.oid and not i.inhdetachpending
-        cross join lateral (select pg_get_expr(c.relpartbound, 0) as bound offset 0) b
-        where target.oid = (config).target_table
-          and tsconsole.bound_start(b.bound) <= e.edge and tsconsole.bound_end(b.bound) >= e.next_edge)), false)
-    from (select edges[n] as edge, edges[n + 1] as next_edge from generate_series(1, cardinality(edges) - 1) n) e
+declare
+    bound text;
+begin
     -- Worth it for a few: beyond, listing all partitions is as fast.
-    having count(*) <= 8;
+    if cardinality(edges) > 9 then
+        return false;
+    end if;
+    for n in 1 .. cardinality(edges) - 1 loop
+        select pg_get_expr(c.relpartbound, 0) into bound
+        from pg_class target
+        join pg_class c on c.relnamespace = target.relnamespace
+                       and c.relname = tsconsole.partition_name((config).target_table, edges[n])
+        join pg_inherits i on i.inhrelid = c.oid and i.inhparent = target.oid and not i.inhdetachpending
+        where target.oid = (config).target_table;
+        if (tsconsole.bound_start(bound) <= edges[n] and tsconsole.bound_end(bound) >= edges[n + 1]) is not true then
+            return false;
+        end if;
+    end loop;
+    return true;
+end;
 $$;
 
 comment on function tsconsole.has_partitions(silver.timeseries_rollup_config, timestamptz[]) is
-'Whether the partitions between these edges are there, by their names: the same 0.2 ms however many partitions the target has. False or null when not all are found that way.
+'Whether the partitions between these edges are there, by their names: as quick with 10,000 partitions as with one. False when not all are found that way.
 Example: select tsconsole.has_partitions(tsconsole.rollup(''silver.meters_1h''), ''{2026-03-01, 2026-04-01}'');';
 
 
