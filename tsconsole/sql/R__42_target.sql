@@ -113,50 +113,6 @@ comment on function tsconsole.target_statement(silver.timeseries_rollup_config, 
 Example: see silver.create_rollup_table.';
 
 
-create or replace function tsconsole.axis_time(config silver.timeseries_rollup_config, at timestamptz) returns timestamptz
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select case
-        when (config).time_type = 'timestamptz'::regtype then at
-        -- The wall clock falls back when summer time ends and then reads the same hour again: in the hour before
-        -- it, the clock counts as an hour earlier, so that no bucket is called complete before it is.
-        else least(at at time zone (config).timezone, (at + interval '1 hour') at time zone (config).timezone - interval '1 hour') at time zone 'UTC'
-    end;
-$$;
-
-comment on function tsconsole.axis_time(silver.timeseries_rollup_config, timestamptz) is
-'A reading of the clock as the time column of a rollup would hold it, as a stored time.
-Example: select tsconsole.axis_time(tsconsole.rollup(''silver.meters_1h''), now());';
-
-
-create or replace function tsconsole.axis_clock(config silver.timeseries_rollup_config) returns timestamptz
-language sql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-    select tsconsole.axis_time(config, clock_timestamp());
-$$;
-
-comment on function tsconsole.axis_clock(silver.timeseries_rollup_config) is
-'The clock as the time column of a rollup would hold it, as a stored time.
-Example: select tsconsole.axis_clock(tsconsole.rollup(''silver.meters_1h''));';
-
-
-create or replace function tsconsole.safe_horizon(config silver.timeseries_rollup_config) returns timestamptz
-language sql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-    -- A level of a ladder may go as far as the level below has come.
-    select coalesce(
-        (select parent.last_processed_time from silver.timeseries_rollup_config parent where parent.target_table = (config).source_table),
-        tsconsole.axis_clock(config) - (config).allowed_lateness);
-$$;
-
-comment on function tsconsole.safe_horizon(silver.timeseries_rollup_config) is
-'The time below which the source is taken as complete: the frontier stops there. Everything else asks this function.
-Example: select tsconsole.safe_horizon(tsconsole.rollup(''silver.meters_1h''));';
-
-
 create or replace function tsconsole.edge_row(
     config silver.timeseries_rollup_config, direction text, lo timestamptz, hi timestamptz, relation regclass default null
 ) returns timestamptz

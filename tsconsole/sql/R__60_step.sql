@@ -82,7 +82,7 @@ declare
     found_work boolean;
 begin
     if work = 'frontier' then
-        return coalesce(tsconsole.bucket_floor(config, nullif(least(tsconsole.safe_horizon(config), tsconsole.axis_time(config, as_of)), '-infinity')) > (config).last_processed_time, false);
+        return coalesce(tsconsole.bucket_floor(config, nullif(least(tsconsole.possible_horizon(config), tsconsole.axis_time(config, as_of)), '-infinity')) > (config).last_processed_time, false);
     end if;
     execute format('select exists (select from %s p where %s)',
         tsconsole.pending_table((config).id), tsconsole.eligible(config, work)) into found_work using (config).last_processed_time;
@@ -184,7 +184,7 @@ begin
     -- The claim was made outside this block: an error in here must not release it before it is logged.
     begin
         perform tsconsole.check_relations(config);
-        range := tsconsole.choose_range(config, work);
+        range := tsconsole.choose_range(config, work, tsconsole.safe_horizon(config));
         if range.hi is null then
             -- Nothing of it is left; but ranges that other workers hold do not count as nothing.
             if work = 'frontier' or not tsconsole.has_work(config, work) then

@@ -64,29 +64,29 @@ comment on function tsconsole.first_window(silver.timeseries_rollup_config) is
 Example: select tsconsole.first_window(tsconsole.rollup(''silver.meters_1h''));';
 
 
-create or replace function tsconsole.choose_range(config silver.timeseries_rollup_config, work text) returns tsconsole.work_range
+create or replace function tsconsole.choose_range(config silver.timeseries_rollup_config, work text, horizon timestamptz) returns tsconsole.work_range
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
     select case work
-        when 'frontier' then tsconsole.choose_frontier(config)
+        when 'frontier' then tsconsole.choose_frontier(config, horizon)
         when 'recompute' then tsconsole.choose_recompute(config)
         when 'history' then tsconsole.choose_history(config)
     end;
 $$;
 
-comment on function tsconsole.choose_range(silver.timeseries_rollup_config, text) is
-'The range that the next step of this work takes; hi is null when there is none.
-Example: select * from tsconsole.choose_range(tsconsole.rollup(''silver.meters_1h''), ''frontier'');';
+comment on function tsconsole.choose_range(silver.timeseries_rollup_config, text, timestamptz) is
+'The range that the next step of this work takes, not above the horizon; hi is null when there is none.
+Example: select * from tsconsole.choose_range(tsconsole.rollup(''silver.meters_1h''), ''frontier'', now());';
 
 
-create or replace function tsconsole.choose_frontier(config silver.timeseries_rollup_config) returns tsconsole.work_range
+create or replace function tsconsole.choose_frontier(config silver.timeseries_rollup_config, safe_horizon timestamptz) returns tsconsole.work_range
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     range tsconsole.work_range;
-    horizon timestamptz := tsconsole.bucket_floor(config, nullif(tsconsole.safe_horizon(config), '-infinity'));
+    horizon timestamptz := tsconsole.bucket_floor(config, nullif(safe_horizon, '-infinity'));
     first_row timestamptz;
 begin
     range.lo := greatest((config).last_processed_time, (config).first_bucket, tsconsole.earliest_time());
@@ -105,9 +105,9 @@ begin
 end;
 $$;
 
-comment on function tsconsole.choose_frontier(silver.timeseries_rollup_config) is
+comment on function tsconsole.choose_frontier(silver.timeseries_rollup_config, timestamptz) is
 'The next range above the watermark: up to the last complete bucket, at most one window from the next source row on.
-Example: select * from tsconsole.choose_frontier(tsconsole.rollup(''silver.meters_1h''));';
+Example: select * from tsconsole.choose_frontier(tsconsole.rollup(''silver.meters_1h''), now());';
 
 
 create or replace function tsconsole.choose_history(config silver.timeseries_rollup_config) returns tsconsole.work_range

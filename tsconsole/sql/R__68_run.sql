@@ -98,10 +98,11 @@ begin
     end if;
     delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
     insert into tsconsole.attempt (rollup_id, work, pid) values (config.id, chosen_work, pg_backend_pid());
+    perform tsconsole.beat();
     -- Partitions come in this short transaction, because the lock that attaches one would be held to the end of a
     -- step. What fails here fails again in the step, where it is logged.
     begin
-        range := tsconsole.choose_range(config, chosen_work);
+        range := tsconsole.choose_range(config, chosen_work, tsconsole.possible_horizon(config));
         if range.hi is not null then
             perform tsconsole.make_room(config, chosen_work, range);
         end if;
