@@ -176,15 +176,11 @@ create or replace function tsconsole.frozen_before(config silver.timeseries_roll
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    with recursive level as (
-        select (config).source_table as source_table, (config).source_retention as source_retention, null::timestamptz as retained_from
-        union all
-        select p.source_table, p.source_retention, p.retained_from
-        from level l join silver.timeseries_rollup_config p on p.target_table = l.source_table
-    )
-    select max(greatest(level.retained_from, tsconsole.axis_clock(config) - level.source_retention)) from level;
+    select greatest(
+        (select p.retained_from from silver.timeseries_rollup_config p where p.target_table = (config).source_table),
+        tsconsole.axis_clock(config) - (config).source_retention);
 $$;
 
 comment on function tsconsole.frozen_before(silver.timeseries_rollup_config) is
-'The time below which the source, or a level below, may no longer hold all rows: what is stored there stays as it is. Null when nothing is declared or dropped.
+'The time below which the source may no longer hold all rows: what is stored there stays as it is. Null when nothing is declared or dropped.
 Example: select tsconsole.frozen_before(tsconsole.rollup(''silver.meters_1h''));';

@@ -64,7 +64,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    budget constant interval := '500 milliseconds';
+    budget constant interval := interval '500 milliseconds';
     relation oid;
     attempt integer := 0;
     started timestamptz;
@@ -109,7 +109,9 @@ begin
     insert into tsconsole.tracked_source (source_table, time_column, tracked_since, condition)
     values (config.source_table, config.time_column, clock_timestamp(), '')
     on conflict do nothing;
-    perform tsconsole.take_inventory(config.source_table);
+    if not exists (select from tsconsole.source_partition p where p.source_table = config.source_table) then
+        perform tsconsole.take_inventory(config.source_table, config.time_column);
+    end if;
 end;
 $$;
 
@@ -210,6 +212,8 @@ begin
         execute format('drop function if exists tsconsole.track_truncate_%1$s() cascade', key);
         execute format('drop function if exists tsconsole.log_%1$s, tsconsole.log_truncate_%1$s', key);
         delete from tsconsole.tracked_source t where t.source_table = source and t.time_column = end_tracking.time_column;
+        delete from tsconsole.source_partition p
+        where p.source_table = source and not exists (select from tsconsole.tracked_source t where t.source_table = source);
     end if;
 end;
 $$;

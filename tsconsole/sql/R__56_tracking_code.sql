@@ -28,7 +28,7 @@ as $$
             when c.time_type = 'date'::regtype then '%1$s.%2$I < ((clock_timestamp() - %3$L::interval) at time zone %4$L)::date'
             else '%1$s.%2$I < (clock_timestamp() - %3$L::interval) at time zone %4$L' end,
             row_name, c.time_column, make_interval(secs => extract(epoch from c.shortest)::float8), c.timezone), ' or '),
-        row_name, time_column, 'tsconsole.bulk_' || tsconsole.tracking_key(source, time_column),
+        row_name, late_condition.time_column, 'tsconsole.bulk_' || tsconsole.tracking_key(source, late_condition.time_column),
         min(case when c.time_type = 'timestamptz'::regtype then 'tstzrange' when c.time_type = 'date'::regtype then 'daterange' else 'tsrange' end))
     from (select r.time_type, r.time_column, case when r.time_type <> 'timestamptz'::regtype then r.timezone end as timezone,
                  min(r.allowed_lateness) as shortest
@@ -63,11 +63,11 @@ as $$
     select format(
         'create or replace function tsconsole.log_%s(at %s%s, whole boolean) returns void language plpgsql security definer '
         'set search_path = pg_catalog, pg_temp set timezone = ''UTC'' set datestyle = ''ISO'' as %L',
-        tsconsole.tracking_key(source, time_column),
+        tsconsole.tracking_key(source, logger_source.time_column),
         (select format_type(c.type_id, null) from tsconsole.columns(source) c where c.column_name = logger_source.time_column),
-        (select string_agg(format(', u%s %s', u.ordinal, u.data_type), '' order by u.ordinal) from tsconsole.tracked_dimensions(source, time_column) u),
+        (select string_agg(format(', u%s %s', u.ordinal, u.data_type), '' order by u.ordinal) from tsconsole.tracked_dimensions(source, logger_source.time_column) u),
         E'begin\n' || coalesce(string_agg(tsconsole.log_statement(r), E'\n' order by r.id), 'null;') || E'\nend;')
-    from tsconsole.tracking_rollups(source, time_column) r;
+    from tsconsole.tracking_rollups(source, logger_source.time_column) r;
 $$;
 
 comment on function tsconsole.logger_source(regclass, text) is
@@ -79,12 +79,13 @@ create or replace function tsconsole.log_statement(config silver.timeseries_roll
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select format('insert into %s (lo, hi, all_series%s, kind) select b.lo, tsconsole.next_bucket(%L::interval, b.lo, %L, %L::timestamptz), whole%s, ''l'' '
+    select format('insert into %s (lo, hi, all_series%s, kind) select b.lo, tsconsole.next_bucket(%L::interval, b.lo, %L, %L::timestamptz), %s%s, ''l'' '
                   'from (select %s as lo) b where b.lo >= %L::timestamptz;',
         tsconsole.pending_table((config).id),
-        string_agg(format(', d%s', d.position), '' order by d.position),
+        string_agg(format(', d%s', d.position), '' order by d.position) filter (where d.position is not null),
         (config).rollup_interval, tsconsole.bucket_zone(config), (config).bucket_origin,
-        string_agg(format(', case when not whole then u%s end', u.ordinal), '' order by d.position),
+        case when count(d.position) = 0 then 'true' else 'whole' end,
+        string_agg(format(', case when not whole then u%s end', u.ordinal), '' order by d.position) filter (where d.position is not null),
         tsconsole.column_to_axis(config, tsconsole.bucket_expression(config, 'at')),
         (config).first_bucket)
     from (select 1) one

@@ -88,6 +88,9 @@ declare
 begin
     perform tsconsole.check_isolation();
     select c.* into config from silver.timeseries_rollup_config c where c.id = prepare_step.rollup_id;
+    if config.is_active and config.change_tracking = 'trigger' then
+        perform tsconsole.check_partitions(config.source_table, config.time_column);
+    end if;
     select w.work into chosen_work
     from unnest(array['frontier', 'recompute', 'history']) with ordinality w (work, rank)
     where config.is_active and not tsconsole.is_waiting(config.id, w.work) and tsconsole.has_work(config, w.work, as_of)

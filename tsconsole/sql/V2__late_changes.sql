@@ -29,6 +29,7 @@ comment on table tsconsole.heartbeat is 'A clock reading and a transaction id th
 create table tsconsole.source_partition (
     source_table regclass    not null,
     partition    oid         not null,
+    database     oid         not null,
     file_node    oid         not null,
     attached_by  xid         not null,
     range_start  timestamptz not null,
