@@ -153,7 +153,7 @@ create or replace function tsconsole.lock_class(work text) returns integer
 language sql immutable parallel safe
 return 1953723000 + case work
     when 'frontier' then 1 when 'recompute' then 2 when 'history' then 3
-    when 'partition' then 4 when 'maintenance' then 5 when 'readers' then 6 end;
+    when 'partition' then 4 when 'maintenance' then 5 when 'readers' then 6 when 'inventory' then 7 end;
 
 comment on function tsconsole.lock_class(text) is
 'First key of the advisory lock that claims this kind of work; the second key is the rollup''s id. Claims are transaction-scoped, so a dead session frees them by itself.

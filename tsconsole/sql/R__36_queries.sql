@@ -118,7 +118,9 @@ comment on function tsconsole.range_condition(silver.timeseries_rollup_config, t
 Example: select tsconsole.range_condition(tsconsole.rollup(''silver.meters_1h''), ''s'', ''$1'', ''$2'');';
 
 
-create or replace function tsconsole.aggregate_query(config silver.timeseries_rollup_config, lo text, hi text, extra text default '') returns text
+create or replace function tsconsole.aggregate_query(
+    config silver.timeseries_rollup_config, lo text, hi text, extra text default '', condition text default '', relation text default null
+) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -130,15 +132,41 @@ as $$
         (select string_agg(format(', %s as %I', m.expression, m.target_column), '' order by m.position)
          from tsconsole.rollup_measure m where m.rollup_id = (config).id and not m.is_generated),
         extra,
-        tsconsole.qualified_name((config).source_table),
-        tsconsole.range_condition(config, 's', lo, hi),
+        coalesce(relation, tsconsole.qualified_name((config).source_table)),
+        tsconsole.range_condition(config, 's', lo, hi) || condition,
         (select string_agg(g::text, ', ' order by g)
          from generate_series(1, 1 + (select count(*) from tsconsole.rollup_dimension d where d.rollup_id = (config).id)) g));
 $$;
 
-comment on function tsconsole.aggregate_query(silver.timeseries_rollup_config, text, text, text) is
-'The GROUP BY over the source that a rollup stands for, for the range [lo, hi); its columns are those of tsconsole.written_columns. extra: more select items, with a leading comma.
+comment on function tsconsole.aggregate_query(silver.timeseries_rollup_config, text, text, text, text, text) is
+'The GROUP BY over the source that a rollup stands for, for the range [lo, hi); its columns are those of tsconsole.written_columns. extra: more select items, with a leading comma. condition: more of the WHERE clause, with a leading and. relation: what to read in place of the source.
 Example: select tsconsole.aggregate_query(tsconsole.rollup(''silver.meters_1h''), ''$1'', ''$2'');';
+
+
+create or replace function tsconsole.same_series(config silver.timeseries_rollup_config, series text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(string_agg(format(' and %s is not distinct from %s.d%s', d.expression, series, d.position), '' order by d.position), '')
+    from tsconsole.rollup_dimension d where d.rollup_id = (config).id;
+$$;
+
+comment on function tsconsole.same_series(silver.timeseries_rollup_config, text) is
+'The SQL condition that a source row (alias s) belongs to the series in d1, d2, … of a relation; with a leading and.
+Example: select tsconsole.same_series(tsconsole.rollup(''silver.meters_1h''), ''series'');';
+
+
+create or replace function tsconsole.series_columns(config silver.timeseries_rollup_config, form text default 'd%s') returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(string_agg(', ' || replace(form, '%s', d.position::text), '' order by d.position), '')
+    from tsconsole.rollup_dimension d where d.rollup_id = (config).id;
+$$;
+
+comment on function tsconsole.series_columns(silver.timeseries_rollup_config, text) is
+'The columns d1, d2, … of a rollup''s pending ranges, each in the given form, with a leading comma.
+Example: select tsconsole.series_columns(tsconsole.rollup(''silver.meters_1h''), ''p.d%s'');';
 
 
 create or replace function tsconsole.key_columns(config silver.timeseries_rollup_config) returns text[]

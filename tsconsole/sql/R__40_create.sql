@@ -127,6 +127,10 @@ begin
         perform tsconsole.check_nesting(parent, config);
     end if;
     config := tsconsole.with_defaults(config);
+    config.change_tracking := tsconsole.choose_tracking(config, parent);
+    if config.change_tracking = 'trigger' then
+        perform tsconsole.begin_tracking(config);
+    end if;
 
     config.source_name := tsconsole.qualified_name(config.source_table);
     config.target_name := format('%I.%I', target.schema_name, target.table_name);
@@ -134,6 +138,10 @@ begin
     config := tsconsole.make_target(config, parent, dimensions, measures);
     perform tsconsole.make_pending_table(config.id);
     perform tsconsole.queue_history(config);
+    if config.change_tracking = 'trigger' then
+        perform tsconsole.refresh_tracking(config.source_table, config.time_column);
+    end if;
+    perform tsconsole.make_live_view(config);
     perform tsconsole.advise_index(config);
     return config.target_table;
 end;
@@ -172,14 +180,7 @@ begin
     elsif config.partition_manager is distinct from 'native' then
         raise exception 'partition_manager % is not supported', coalesce(quote_literal(config.partition_manager), 'null') using
             errcode = 'TS004', hint = 'This version manages partitions itself: native.';
-    elsif config.change_tracking is null or config.change_tracking not in ('auto', 'none', 'look_back') then
-        raise exception 'change_tracking % is not supported', coalesce(quote_literal(config.change_tracking), 'null') using
-            errcode = 'TS004', hint = 'Use auto, look_back (re-reads look_back_window at every refresh) or none.';
-    elsif config.change_tracking = 'look_back' and config.look_back_window is null then
-        raise exception 'change_tracking look_back needs a look_back_window' using
-            errcode = 'TS001', hint = 'Say how far back each refresh shall read again.';
     end if;
-    config.change_tracking := case config.change_tracking when 'auto' then 'none' else config.change_tracking end;
     config.created_at := clock_timestamp();
     config.created_by := current_user;
     return config;

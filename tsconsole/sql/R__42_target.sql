@@ -113,50 +113,6 @@ comment on function tsconsole.target_statement(silver.timeseries_rollup_config, 
 Example: see silver.create_rollup_table.';
 
 
-create or replace function tsconsole.axis_time(config silver.timeseries_rollup_config, at timestamptz) returns timestamptz
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select case
-        when (config).time_type = 'timestamptz'::regtype then at
-        -- The wall clock falls back when summer time ends and then reads the same hour again: in the hour before
-        -- it, the clock counts as an hour earlier, so that no bucket is called complete before it is.
-        else least(at at time zone (config).timezone, (at + interval '1 hour') at time zone (config).timezone - interval '1 hour') at time zone 'UTC'
-    end;
-$$;
-
-comment on function tsconsole.axis_time(silver.timeseries_rollup_config, timestamptz) is
-'A reading of the clock as the time column of a rollup would hold it, as a stored time.
-Example: select tsconsole.axis_time(tsconsole.rollup(''silver.meters_1h''), now());';
-
-
-create or replace function tsconsole.axis_clock(config silver.timeseries_rollup_config) returns timestamptz
-language sql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-    select tsconsole.axis_time(config, clock_timestamp());
-$$;
-
-comment on function tsconsole.axis_clock(silver.timeseries_rollup_config) is
-'The clock as the time column of a rollup would hold it, as a stored time.
-Example: select tsconsole.axis_clock(tsconsole.rollup(''silver.meters_1h''));';
-
-
-create or replace function tsconsole.safe_horizon(config silver.timeseries_rollup_config) returns timestamptz
-language sql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-    -- A level of a ladder may go as far as the level below has come.
-    select coalesce(
-        (select parent.last_processed_time from silver.timeseries_rollup_config parent where parent.target_table = (config).source_table),
-        tsconsole.axis_clock(config) - (config).allowed_lateness);
-$$;
-
-comment on function tsconsole.safe_horizon(silver.timeseries_rollup_config) is
-'The time below which the source is taken as complete: the frontier stops there. Everything else asks this function.
-Example: select tsconsole.safe_horizon(tsconsole.rollup(''silver.meters_1h''));';
-
-
 create or replace function tsconsole.edge_row(
     config silver.timeseries_rollup_config, direction text, lo timestamptz, hi timestamptz, relation regclass default null
 ) returns timestamptz
@@ -220,15 +176,11 @@ create or replace function tsconsole.frozen_before(config silver.timeseries_roll
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    with recursive level as (
-        select (config).source_table as source_table, (config).source_retention as source_retention, null::timestamptz as retained_from
-        union all
-        select p.source_table, p.source_retention, p.retained_from
-        from level l join silver.timeseries_rollup_config p on p.target_table = l.source_table
-    )
-    select max(greatest(level.retained_from, tsconsole.axis_clock(config) - level.source_retention)) from level;
+    select greatest(
+        (select p.retained_from from silver.timeseries_rollup_config p where p.target_table = (config).source_table),
+        tsconsole.axis_clock(config) - (config).source_retention);
 $$;
 
 comment on function tsconsole.frozen_before(silver.timeseries_rollup_config) is
-'The time below which the source, or a level below, may no longer hold all rows: what is stored there stays as it is. Null when nothing is declared or dropped.
+'The time below which the source may no longer hold all rows: what is stored there stays as it is. Null when nothing is declared or dropped.
 Example: select tsconsole.frozen_before(tsconsole.rollup(''silver.meters_1h''));';

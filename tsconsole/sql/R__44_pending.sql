@@ -68,6 +68,7 @@ Example: select silver.invalidate(''silver.meters_1h'', ''2026-01-01'', ''2026-0
 create or replace function silver.bulk_load(source regclass, from_time timestamptz, to_time timestamptz) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
 as $$
 declare
     queued bigint := 0;
@@ -76,13 +77,20 @@ begin
     perform tsconsole.check_range(from_time, to_time);
     for config in select c.* from silver.timeseries_rollup_config c where c.source_table = source loop
         queued := queued + tsconsole.queue_late(config, from_time, to_time);
+        if config.change_tracking = 'trigger' then
+            -- The triggers look at this setting and leave rows inside the range alone.
+            perform set_config('tsconsole.bulk_' || tsconsole.tracking_key(source, config.time_column), case
+                when config.time_type = 'timestamptz'::regtype then tstzrange(from_time, to_time)::text
+                when config.time_type = 'date'::regtype then daterange((from_time at time zone 'UTC')::date, (to_time at time zone 'UTC')::date)::text
+                else tsrange(from_time at time zone 'UTC', to_time at time zone 'UTC')::text end, true);
+        end if;
     end loop;
     return queued;
 end;
 $$;
 
 comment on function silver.bulk_load(regclass, timestamptz, timestamptz) is
-'Announces that the calling transaction loads old rows in [from_time, to_time) into a source: queues that range for every rollup that reads it. Returns the number of ranges queued.
+'Announces that the calling transaction loads old rows in [from_time, to_time) into a source: queues that range once for every rollup that reads it, and keeps the triggers from logging each row inside it until the transaction ends; rows outside it are still logged. Call it before loading. Returns the number of ranges queued.
 Example: begin; select silver.bulk_load(''raw.readings'', ''2025-01-01'', ''2025-02-01''); copy raw.readings from stdin; commit;';
 
 

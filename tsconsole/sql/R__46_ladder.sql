@@ -96,11 +96,13 @@ begin
     foreach work in array array['frontier', 'recompute', 'history'] loop
         perform pg_advisory_xact_lock(tsconsole.lock_class(work), config.id::integer);
     end loop;
+    perform tsconsole.drop_live_view(config);
     execute format('drop table if exists %s', tsconsole.pending_table(config.id));
     if not keep_data and exists (select from pg_class c where c.oid = target) then
         execute format('drop table %s', tsconsole.qualified_name(target));
     end if;
     delete from silver.timeseries_rollup_config c where c.id = config.id;
+    perform tsconsole.end_tracking(config.source_table, config.time_column);
 end;
 $$;
 

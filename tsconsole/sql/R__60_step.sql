@@ -29,6 +29,9 @@ begin
     if config.id is null or not config.is_active then
         return (config.target_table, null, 'paused', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
+    if config.change_tracking = 'trigger' then
+        perform tsconsole.check_partitions(config.source_table, config.time_column);
+    end if;
     foreach work in array array['frontier', 'recompute', 'history'] loop
         if not tsconsole.has_work(config, work, as_of) then
             perform tsconsole.forget_vanished(config);
@@ -82,7 +85,7 @@ declare
     found_work boolean;
 begin
     if work = 'frontier' then
-        return coalesce(tsconsole.bucket_floor(config, nullif(least(tsconsole.safe_horizon(config), tsconsole.axis_time(config, as_of)), '-infinity')) > (config).last_processed_time, false);
+        return coalesce(tsconsole.bucket_floor(config, nullif(least(tsconsole.possible_horizon(config), tsconsole.axis_time(config, as_of)), '-infinity')) > (config).last_processed_time, false);
     end if;
     execute format('select exists (select from %s p where %s)',
         tsconsole.pending_table((config).id), tsconsole.eligible(config, work)) into found_work using (config).last_processed_time;
@@ -179,12 +182,16 @@ declare
     rows_read bigint;
     rows_written bigint;
     rows_deleted bigint;
+    kept tstzmultirange;
+    partitions_before text[];
     failure silver.timeseries_error_log;
 begin
     -- The claim was made outside this block: an error in here must not release it before it is logged.
     begin
         perform tsconsole.check_relations(config);
-        range := tsconsole.choose_range(config, work);
+        partitions_before := tsconsole.partition_fingerprints(config.source_table);
+        kept := tsconsole.kept_ranges(config);
+        range := tsconsole.choose_range(config, work, tsconsole.safe_horizon(config));
         if range.hi is null then
             -- Nothing of it is left; but ranges that other workers hold do not count as nothing.
             if work = 'frontier' or not tsconsole.has_work(config, work) then
@@ -198,7 +205,9 @@ begin
         query := tsconsole.work_query(config, work);
         perform tsconsole.absorb_late(config, work, range);
         execute query into rows_read, rows_written, rows_deleted
-            using range.lo, range.hi, range.entries, tsconsole.kept_before(config);
+            using range.lo, range.hi, range.entries, kept;
+        stage := 'guard';
+        perform tsconsole.check_still_whole(config, range, kept, partitions_before);
         perform tsconsole.settle(config, work, range);
         return tsconsole.record_success(config, work, range, rows_read, rows_written, rows_deleted, started);
     exception when others or query_canceled or assert_failure then
@@ -208,7 +217,8 @@ begin
             failure.error_context = pg_exception_context, failure.schema_name = schema_name,
             failure.table_name = table_name, failure.constraint_name = constraint_name;
     end;
-    if stage = 'partitions' and failure.sql_state in ('TS005', '55P03') then
+    -- Not a failure: the next step takes it up again.
+    if failure.sql_state = 'TS005' or stage = 'partitions' and failure.sql_state = '55P03' then
         return (config.target_table, work, 'busy', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
     failure.work := work;
@@ -221,6 +231,41 @@ $$;
 
 comment on function tsconsole.do_work(silver.timeseries_rollup_config, text) is
 'Does a step of work that was claimed, and logs it. On an error everything the step did is undone and the failure is logged and returned.
+Example: see silver.perform_step.';
+
+
+create or replace function tsconsole.partition_fingerprints(source regclass) returns text[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(array_agg(p::text), '{}') from tsconsole.present_partitions(source) p;
+$$;
+
+comment on function tsconsole.partition_fingerprints(regclass) is
+'What identifies each partition of a table as it is now.
+Example: select tsconsole.partition_fingerprints(''raw.readings'');';
+
+
+create or replace function tsconsole.check_still_whole(
+    config silver.timeseries_rollup_config, range tsconsole.work_range, kept tstzmultirange, partitions_before text[]
+) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Against what this step read itself: a diff by another worker may have slipped in between.
+    if not partitions_before <@ tsconsole.partition_fingerprints((config).source_table) then
+        raise exception 'a partition of % was dropped or changed during the step', (config).source_name using
+            errcode = 'TS005', hint = 'The step was undone and is done again.';
+    elsif (tsconsole.kept_ranges(config) - kept) && tstzrange((range).lo, (range).hi) then
+        raise exception 'rows of % grew older than source_retention during the step', (config).source_name using
+            errcode = 'TS005', hint = 'The step was undone and is done again.';
+    end if;
+end;
+$$;
+
+comment on function tsconsole.check_still_whole(silver.timeseries_rollup_config, tsconsole.work_range, tstzmultirange, text[]) is
+'After the aggregate: refuses (TS005) a result from a source that retention may have thinned out meanwhile.
 Example: see silver.perform_step.';
 
 

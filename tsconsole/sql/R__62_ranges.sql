@@ -64,29 +64,29 @@ comment on function tsconsole.first_window(silver.timeseries_rollup_config) is
 Example: select tsconsole.first_window(tsconsole.rollup(''silver.meters_1h''));';
 
 
-create or replace function tsconsole.choose_range(config silver.timeseries_rollup_config, work text) returns tsconsole.work_range
+create or replace function tsconsole.choose_range(config silver.timeseries_rollup_config, work text, horizon timestamptz) returns tsconsole.work_range
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
     select case work
-        when 'frontier' then tsconsole.choose_frontier(config)
+        when 'frontier' then tsconsole.choose_frontier(config, horizon)
         when 'recompute' then tsconsole.choose_recompute(config)
         when 'history' then tsconsole.choose_history(config)
     end;
 $$;
 
-comment on function tsconsole.choose_range(silver.timeseries_rollup_config, text) is
-'The range that the next step of this work takes; hi is null when there is none.
-Example: select * from tsconsole.choose_range(tsconsole.rollup(''silver.meters_1h''), ''frontier'');';
+comment on function tsconsole.choose_range(silver.timeseries_rollup_config, text, timestamptz) is
+'The range that the next step of this work takes, not above the horizon; hi is null when there is none.
+Example: select * from tsconsole.choose_range(tsconsole.rollup(''silver.meters_1h''), ''frontier'', now());';
 
 
-create or replace function tsconsole.choose_frontier(config silver.timeseries_rollup_config) returns tsconsole.work_range
+create or replace function tsconsole.choose_frontier(config silver.timeseries_rollup_config, safe_horizon timestamptz) returns tsconsole.work_range
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     range tsconsole.work_range;
-    horizon timestamptz := tsconsole.bucket_floor(config, nullif(tsconsole.safe_horizon(config), '-infinity'));
+    horizon timestamptz := tsconsole.bucket_floor(config, nullif(safe_horizon, '-infinity'));
     first_row timestamptz;
 begin
     range.lo := greatest((config).last_processed_time, (config).first_bucket, tsconsole.earliest_time());
@@ -105,9 +105,9 @@ begin
 end;
 $$;
 
-comment on function tsconsole.choose_frontier(silver.timeseries_rollup_config) is
+comment on function tsconsole.choose_frontier(silver.timeseries_rollup_config, timestamptz) is
 'The next range above the watermark: up to the last complete bucket, at most one window from the next source row on.
-Example: select * from tsconsole.choose_frontier(tsconsole.rollup(''silver.meters_1h''));';
+Example: select * from tsconsole.choose_frontier(tsconsole.rollup(''silver.meters_1h''), now());';
 
 
 create or replace function tsconsole.choose_history(config silver.timeseries_rollup_config) returns tsconsole.work_range
@@ -124,6 +124,7 @@ declare
     width interval := tsconsole.learned_window(config, 'history');
     last_row timestamptz;
     top timestamptz;
+    kept timestamptz := tsconsole.kept_before(config);
     is_indexed boolean := tsconsole.has_time_index((config).source_table, (config).time_column);
 begin
     loop
@@ -131,16 +132,18 @@ begin
         if entry_id is null then
             return null;
         end if;
-        exit when not is_indexed;
-        last_row := tsconsole.edge_row(config, 'max', entry_lo, entry_hi);
+        -- Without an index the top of the entry has to do; what is frozen is not computed any more.
+        last_row := case when entry_hi <= kept then null
+                         when is_indexed then tsconsole.edge_row(config, 'max', greatest(entry_lo, kept), entry_hi)
+                         else entry_hi end;
         exit when last_row is not null;
         -- Nothing there: done, without a run.
         execute format('delete from %s where ctid = $1', tsconsole.pending_table((config).id)) using entry_id;
     end loop;
     range.hi := entry_hi;
-    range.lo := entry_lo;
+    range.lo := greatest(entry_lo, kept);
     range.entries := array[entry_id];
-    top := coalesce(tsconsole.window_end(config, tsconsole.bucket_floor(config, last_row), '0'), range.hi);
+    top := least(tsconsole.window_end(config, tsconsole.bucket_floor(config, last_row), '0'), range.hi);
     range.data_from := case when top - tsconsole.earliest_time() > width then tsconsole.bucket_floor(config, top - width) else tsconsole.earliest_time() end;
     while range.data_from < range.lo loop
         execute format('select p.ctid, p.lo from %s p where p.kind = ''h'' and p.hi = $2 and %s limit 1 for update skip locked',
@@ -177,8 +180,8 @@ begin
     -- In bucket order, so that neighbours are read together; as many as make up a window.
     execute format(
         'select array_agg(id), min(lo), max(lo), max(width_before), max(hi) from ('
-        '  select p.ctid as id, p.lo, p.hi, coalesce(sum(p.hi - p.lo) over (order by p.lo, p.ctid rows between unbounded preceding and 1 preceding), ''0'') as width_before'
-        '  from %s p where %s order by p.lo, p.ctid limit 1000) q where width_before < $2',
+        '  select p.ctid as id, p.lo, p.hi, coalesce(sum(case when p.all_series then p.hi - p.lo else ''0'' end) over (order by p.lo, p.ctid rows between unbounded preceding and 1 preceding), ''0'') as width_before'
+        '  from %s p where %s order by p.lo, p.ctid limit 5000) q where width_before < $2',
         tsconsole.pending_table((config).id), tsconsole.eligible(config, 'recompute'))
     into range.entries, first_lo, last_lo, width_before, last_hi using (config).last_processed_time, width;
     if range.entries is null then

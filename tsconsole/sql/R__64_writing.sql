@@ -81,12 +81,34 @@ begin
     if work <> 'recompute' then
         execute format('delete from %s where kind = ''l'' and lo >= $1 and hi <= $2', tsconsole.pending_table((config).id))
         using (range).lo, (range).hi;
+        perform tsconsole.forget_logged(config);
     end if;
 end;
 $$;
 
 comment on function tsconsole.absorb_late(silver.timeseries_rollup_config, text, tsconsole.work_range) is
 'Deletes the late ranges that a frontier or history step covers wholly.
+Example: see silver.perform_step.';
+
+
+create or replace function tsconsole.forget_logged(config silver.timeseries_rollup_config) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    key text;
+begin
+    -- The triggers remember what this transaction has logged. A step that takes entries away in the same transaction must
+    -- make them forget, or the next late row of that bucket would go unlogged.
+    if (config).change_tracking = 'trigger' then
+        key := tsconsole.tracking_key((config).source_table, (config).time_column);
+        perform set_config('tsconsole.late_' || key, '', true), set_config('tsconsole.logged_' || key, '', true);
+    end if;
+end;
+$$;
+
+comment on function tsconsole.forget_logged(silver.timeseries_rollup_config) is
+'Makes the triggers of a source log again what they have logged in this transaction.
 Example: see silver.perform_step.';
 
 
@@ -98,7 +120,7 @@ as $$
 $$;
 
 comment on function tsconsole.work_query(silver.timeseries_rollup_config, text) is
-'The statement that a step runs. $1, $2: the range; $3: the claimed pending ranges; $4: the edge below which nothing is recomputed. It returns rows_read, rows_written, rows_deleted.
+'The statement that a step runs. $1, $2: the range; $3: the claimed pending ranges; $4: the buckets that are kept as they are. It returns rows_read, rows_written, rows_deleted.
 Example: select tsconsole.work_query(tsconsole.rollup(''silver.meters_1h''), ''frontier'');';
 
 
@@ -139,80 +161,6 @@ comment on function tsconsole.read_column(silver.timeseries_rollup_config) is
 Example: select tsconsole.read_column(tsconsole.rollup(''silver.meters_1h''));';
 
 
-create or replace function tsconsole.recompute_query(config silver.timeseries_rollup_config) returns text
-language sql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-    select format(
-        'with claimed as materialized (select lo, least(hi, $2) as hi from %1$s where ctid = any ($3) and lo < $2), '
-        'ranges as materialized (select lower(r) as lo, upper(r) as hi from ('
-        '  select unnest(range_agg(tstzrange(lo, hi)) * tstzmultirange(tstzrange($4, null))) as r from claimed) m), '
-        'fresh as materialized (select q.* from ranges cross join lateral (%2$s) q), '
-        'gone as materialized (select %3$s from ranges cross join lateral (select %3$s from %4$s t where %5$s) t '
-        '  where not exists (select from fresh f where %6$s)), '
-        'deleted as (delete from %4$s t where t.%7$I = any (array(select g.%7$I from gone g)) and exists (select from gone f where %6$s) returning %3$s), '
-        'written as (insert into %4$s as t (%8$s) select %8$s from fresh on conflict (%9$s) do update set %10$s where (%11$s) is distinct from (%12$s) returning %3$s), '
-        'changed as materialized (select distinct %13$s as bucket from (select %14$s from deleted t union all select %14$s from written t) t)%15$s '
-        'select (select coalesce(sum(f.%16$s), 0)::bigint from fresh f) as rows_read, '
-        '(select count(*) from written) as rows_written, (select count(*) from deleted) as rows_deleted',
-        tsconsole.pending_table((config).id),
-        tsconsole.aggregate_query(config, 'ranges.lo', 'ranges.hi', ', count(*) as ' || tsconsole.read_column(config)),
-        tsconsole.column_list(keys.names, 't.%I'),
-        tsconsole.qualified_name((config).target_table),
-        tsconsole.range_condition(config, 't', 'ranges.lo', 'ranges.hi'),
-        (select string_agg(format('f.%1$I is not distinct from t.%1$I', k), ' and ') from unnest(keys.names) k),
-        (config).time_column,
-        tsconsole.column_list(keys.names || vals.names),
-        tsconsole.column_list(keys.names),
-        (select string_agg(format('%1$I = excluded.%1$I', v), ', ') from unnest(vals.names) v),
-        tsconsole.comparable_values(config, 't'),
-        tsconsole.comparable_values(config, 'excluded'),
-        tsconsole.column_to_axis(config, format('t.%I', (config).time_column)),
-        format('t.%I', (config).time_column),
-        tsconsole.hand_on_query(config),
-        tsconsole.read_column(config))
-    from (select tsconsole.key_columns(config) as names) keys, (select tsconsole.value_columns(config) as names) vals;
-$$;
-
-comment on function tsconsole.recompute_query(silver.timeseries_rollup_config) is
-'The statement of a recompute step: aggregates the claimed ranges again, writes only rows that differ, deletes rows whose bucket lost its source rows, and queues the changed buckets for the rollups that read this one.
-Example: select tsconsole.recompute_query(tsconsole.rollup(''silver.meters_1h''));';
-
-
-create or replace function tsconsole.comparable_values(config silver.timeseries_rollup_config, alias text) returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    -- json and some other types know no equality; their text does.
-    select string_agg(format(case when m.aggregate in ('array_agg', 'first', 'last', 'mode') then '%I.%I::text' else '%I.%I' end, alias, c.name),
-                      ', ' order by c.rank)
-    from unnest(tsconsole.value_columns(config)) with ordinality c (name, rank)
-    left join tsconsole.rollup_measure m on m.rollup_id = (config).id and m.target_column = c.name;
-$$;
-
-comment on function tsconsole.comparable_values(silver.timeseries_rollup_config, text) is
-'The value columns of a target as a list that can be compared.
-Example: select tsconsole.comparable_values(tsconsole.rollup(''silver.meters_1h''), ''t'');';
-
-
-create or replace function tsconsole.hand_on_query(config silver.timeseries_rollup_config) returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select coalesce(string_agg(format(
-        ', handed_%s as (insert into %s (lo, hi, all_series, kind) '
-        'select distinct b.lo, tsconsole.next_bucket(%3$L::interval, b.lo, %4$L, %5$L::timestamptz), true, ''l''::"char" '
-        'from (select silver.time_bucket(%3$L::interval, c.bucket, %4$L, %5$L::timestamptz) as lo from changed c) b)',
-        reader.id, tsconsole.pending_table(reader.id), reader.rollup_interval, tsconsole.bucket_zone(reader), reader.bucket_origin), ''), '')
-    from silver.timeseries_rollup_config reader
-    where reader.source_table = (config).target_table;
-$$;
-
-comment on function tsconsole.hand_on_query(silver.timeseries_rollup_config) is
-'The parts of a recompute statement that queue what changed for each rollup that reads this one, widened to its buckets.
-Example: select tsconsole.hand_on_query(tsconsole.rollup(''silver.meters_1m''));';
-
-
 create or replace function tsconsole.settle(config silver.timeseries_rollup_config, work text, range tsconsole.work_range) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -231,6 +179,7 @@ begin
             perform tsconsole.queue_late(reader, greatest((range).lo, reader.history_to), (range).hi);
         end loop;
     elsif work = 'recompute' then
+        perform tsconsole.forget_logged(config);
         execute format('delete from %s where ctid = any ($1) and hi <= $2', tsconsole.pending_table((config).id)) using (range).entries, (range).hi;
         execute format('update %s set lo = $2 where ctid = any ($1) and lo < $2 and hi > $2', tsconsole.pending_table((config).id)) using (range).entries, (range).hi;
     elsif (config).change_tracking = 'look_back' then

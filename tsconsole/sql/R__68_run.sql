@@ -88,6 +88,9 @@ declare
 begin
     perform tsconsole.check_isolation();
     select c.* into config from silver.timeseries_rollup_config c where c.id = prepare_step.rollup_id;
+    if config.is_active and config.change_tracking = 'trigger' then
+        perform tsconsole.check_partitions(config.source_table, config.time_column);
+    end if;
     select w.work into chosen_work
     from unnest(array['frontier', 'recompute', 'history']) with ordinality w (work, rank)
     where config.is_active and not tsconsole.is_waiting(config.id, w.work) and tsconsole.has_work(config, w.work, as_of)
@@ -98,10 +101,11 @@ begin
     end if;
     delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
     insert into tsconsole.attempt (rollup_id, work, pid) values (config.id, chosen_work, pg_backend_pid());
+    perform tsconsole.beat();
     -- Partitions come in this short transaction, because the lock that attaches one would be held to the end of a
     -- step. What fails here fails again in the step, where it is logged.
     begin
-        range := tsconsole.choose_range(config, chosen_work);
+        range := tsconsole.choose_range(config, chosen_work, tsconsole.possible_horizon(config));
         if range.hi is not null then
             perform tsconsole.make_room(config, chosen_work, range);
         end if;

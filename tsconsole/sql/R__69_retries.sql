@@ -95,7 +95,7 @@ as $$
       and (w.work <> 'frontier' or case
           -- An empty source is due when its first row is there.
           when not isfinite(c.last_processed_time) then tsconsole.source_has_rows(c)
-          else tsconsole.safe_horizon(c) - c.last_processed_time >= c.refresh_interval end)
+          else tsconsole.possible_horizon(c) - c.last_processed_time >= c.refresh_interval end)
       and s.can_begin
     order by w.rank, 4 nulls first, c.id;
 $$;
@@ -114,7 +114,7 @@ declare
 begin
     execute format('select exists (select from %s s where %s)', tsconsole.qualified_name((config).source_table),
         tsconsole.range_condition(config, 's', '$1', '$2'))
-    into has_rows using greatest((config).first_bucket, tsconsole.earliest_time()), tsconsole.bucket_floor(config, nullif(tsconsole.safe_horizon(config), '-infinity'));
+    into has_rows using greatest((config).first_bucket, tsconsole.earliest_time()), tsconsole.bucket_floor(config, nullif(tsconsole.possible_horizon(config), '-infinity'));
     return has_rows;
 exception when others then
     -- The step meets the same error, and logs it.

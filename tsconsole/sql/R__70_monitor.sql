@@ -59,8 +59,8 @@ language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
     -- A bucket that is not over is not missing, so one width is always allowed.
-    select greatest(tsconsole.safe_horizon(config) - (config).last_processed_time - (config).rollup_interval, '0')
-    where isfinite((config).last_processed_time) and isfinite(tsconsole.safe_horizon(config));
+    select greatest(tsconsole.possible_horizon(config) - (config).last_processed_time - (config).rollup_interval, '0')
+    where isfinite((config).last_processed_time) and isfinite(tsconsole.possible_horizon(config));
 $$;
 
 comment on function tsconsole.behind(silver.timeseries_rollup_config) is

@@ -47,7 +47,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    return query execute tsconsole.difference_query(config) using lo, hi, (config).last_processed_time;
+    return query execute tsconsole.difference_query(config) using lo, hi, tsconsole.kept_ranges(config);
 end;
 $$;
 
@@ -62,7 +62,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     -- Keys are renamed k1, k2, …: a dimension may be called anything.
     select format(
-        'with stale as materialized (select coalesce(range_agg(tstzrange(p.lo, p.hi)), ''{}'') as ranges from %1$s p where p.lo < $2 and p.hi > $1), '
+        'with stale as materialized (select $3 + coalesce(range_agg(tstzrange(p.lo, p.hi)), ''{}'') as ranges from %1$s p where p.lo < $2 and p.hi > $1), '
         'sides as (select %2$s, true as is_expected, to_jsonb((select v from (select %3$s) v)) as cells from (%4$s) a '
         'union all select %5$s, false, to_jsonb((select v from (select %6$s) v)) from %7$s t where %8$s), '
         'pairs as (select %9$s, (array_agg(cells) filter (where is_expected))[1] as expected, (array_agg(cells) filter (where not is_expected))[1] as found '
@@ -86,7 +86,7 @@ as $$
 $$;
 
 comment on function tsconsole.difference_query(silver.timeseries_rollup_config) is
-'The query behind silver.verify_rollup for the buckets of [$1, $2).
+'The query behind silver.verify_rollup for the buckets of [$1, $2), without those in $3.
 Example: select tsconsole.difference_query(tsconsole.rollup(''silver.meters_1h''));';
 
 

@@ -1,0 +1,195 @@
+-- The safe horizon: the time below which no transaction in flight can still add a row that nobody logged.
+
+set check_function_bodies = off;  -- a function may stand above the helpers it calls
+
+create or replace function tsconsole.axis_time(config silver.timeseries_rollup_config, at timestamptz) returns timestamptz
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when (config).time_type = 'timestamptz'::regtype then at
+        -- The wall clock falls back when summer time ends and then reads the same hour again: in the hour before
+        -- it, the clock counts as an hour earlier, so that no bucket is called complete before it is.
+        else least(at at time zone (config).timezone, (at + interval '1 hour') at time zone (config).timezone - interval '1 hour') at time zone 'UTC'
+    end;
+$$;
+
+comment on function tsconsole.axis_time(silver.timeseries_rollup_config, timestamptz) is
+'A reading of the clock as the time column of a rollup would hold it, as a stored time.
+Example: select tsconsole.axis_time(tsconsole.rollup(''silver.meters_1h''), now());';
+
+
+create or replace function tsconsole.axis_clock(config silver.timeseries_rollup_config) returns timestamptz
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select tsconsole.axis_time(config, clock_timestamp());
+$$;
+
+comment on function tsconsole.axis_clock(silver.timeseries_rollup_config) is
+'The clock as the time column of a rollup would hold it, as a stored time.
+Example: select tsconsole.axis_clock(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.possible_horizon(config silver.timeseries_rollup_config) returns timestamptz
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    -- A level of a ladder may go as far as the level below has come.
+    select coalesce(
+        (select parent.last_processed_time from silver.timeseries_rollup_config parent where parent.target_table = (config).source_table),
+        tsconsole.axis_time(config, clock_timestamp() - (config).allowed_lateness - tsconsole.clock_margin()));
+$$;
+
+comment on function tsconsole.possible_horizon(silver.timeseries_rollup_config) is
+'Where the safe horizon would be if no transaction were writing: cheap, and never below it.
+Example: select tsconsole.possible_horizon(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.clock_margin() returns interval
+language sql immutable parallel safe
+return interval '100 milliseconds';
+
+comment on function tsconsole.clock_margin() is
+'What the horizon keeps back beside the allowed lateness, for small steps of the clock.
+Example: select tsconsole.clock_margin();';
+
+
+create or replace function tsconsole.safe_horizon(config silver.timeseries_rollup_config) returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    since timestamptz;
+    read_at timestamptz;
+    gives_up_at timestamptz := clock_timestamp() + interval '200 milliseconds';
+    own_ceiling xid8;
+    oldest xid8;
+begin
+    select t.tracked_since into since from tsconsole.tracked_source t
+    where t.source_table = (config).source_table and t.time_column = (config).time_column;
+    if since is null or (config).change_tracking <> 'trigger' then
+        return tsconsole.possible_horizon(config);
+    end if;
+    own_ceiling := tsconsole.beat();
+    -- "On time" is judged by the clock at the insertion, so a row that nobody logged can still be invisible in an open
+    -- transaction. A short wait lets ordinary ones end before an older heartbeat is used.
+    loop
+        read_at := clock_timestamp();
+        oldest := (select w.xid from tsconsole.oldest_writer((config).source_table) w);
+        exit when oldest is null or oldest > own_ceiling or read_at > gives_up_at;
+        perform pg_sleep(0.02);
+    end loop;
+    if oldest is not null then
+        -- A transaction with a higher id than a heartbeat's began to write after it.
+        select h.taken_at into read_at from tsconsole.heartbeat h where h.ceiling < oldest order by h.ceiling desc limit 1;
+        read_at := greatest(since, read_at);
+    end if;
+    return tsconsole.axis_time(config, read_at - (config).allowed_lateness - tsconsole.clock_margin());
+end;
+$$;
+
+comment on function tsconsole.safe_horizon(silver.timeseries_rollup_config) is
+'The time below which the source is complete but for what the triggers log: the frontier stops there. Held back only by transactions that have written to this source and are still open. Waits at most 200 ms for them, and takes no lock that a writer could see.
+Example: select tsconsole.safe_horizon(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.beat() returns xid8
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    taken timestamptz;
+    own xid8;
+begin
+    -- Only a transaction that has no id yet can say that its id is younger than this reading of the clock.
+    if pg_current_xact_id_if_assigned() is not null then
+        return null;
+    end if;
+    taken := clock_timestamp();
+    own := pg_current_xact_id();
+    insert into tsconsole.heartbeat values (taken, own);
+    if random() < 0.02 then
+        perform tsconsole.prune_heartbeats();
+    end if;
+    return own;
+end;
+$$;
+
+comment on function tsconsole.beat() is
+'Notes the clock and then this transaction''s id, unless it has one already; returns the id.
+Example: select tsconsole.beat();';
+
+
+create or replace function tsconsole.prune_heartbeats() returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    -- The newest heartbeat below the oldest running transaction must stay: the horizon may need it.
+    delete from tsconsole.heartbeat h
+    where h.ctid = any (array(
+        select o.ctid from tsconsole.heartbeat o
+        where o.ceiling < (select max(k.ceiling) from tsconsole.heartbeat k where k.ceiling < pg_snapshot_xmin(pg_current_snapshot()))
+        for update skip locked));
+$$;
+
+comment on function tsconsole.prune_heartbeats() is
+'Deletes heartbeats that no horizon can need any more.
+Example: select tsconsole.prune_heartbeats();';
+
+
+create or replace function tsconsole.with_partitions(relation regclass) returns setof oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive tree as (
+        select relation::oid as oid
+        union all
+        select i.inhrelid from tree t join pg_inherits i on i.inhparent = t.oid
+    )
+    select t.oid from tree t;
+$$;
+
+comment on function tsconsole.with_partitions(regclass) is
+'A table and all its partitions, without locking any (pg_partition_tree would).
+Example: select tsconsole.with_partitions(''raw.readings'');';
+
+
+create or replace function tsconsole.oldest_writer(source regclass, out xid xid8, out pid integer, out prepared boolean)
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    -- pg_locks is world-readable and shows prepared transactions too. It is not read atomically, and every order of its
+    -- parts is safe: locks go only after their transaction's commit can be seen.
+    with locks as materialized (
+        select l.locktype, l.relation, l.database, l.mode, l.granted, l.pid, l.virtualtransaction as transaction, l.transactionid::text::bigint as id
+        from pg_locks l
+    ), writers as materialized (
+        select distinct l.transaction, l.pid
+        from locks l
+        where l.locktype = 'relation' and l.granted and l.pid is distinct from pg_backend_pid()
+          and l.database = (select d.oid from pg_database d where d.datname = current_database())
+          and l.mode in ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+          and l.relation in (select tsconsole.with_partitions(source))
+    ), ids as materialized (
+        select l.transaction, l.id, l.pid from locks l where l.locktype = 'transactionid' and l.mode = 'ExclusiveLock' and l.granted
+    ), candidates as (
+        select i.id, w.pid from writers w join ids i using (transaction)
+        union all
+        -- A prepared transaction has no session; its virtual id is -1/<xid>, or, where it is not, any prepared one may be the writer.
+        select split_part(w.transaction, '/', 2)::bigint, null from writers w where w.transaction like '-1/%'
+        union all
+        select i.id, null from ids i
+        where i.transaction like '-1/%'
+          and exists (select from writers w where not exists (select from ids j where j.transaction = w.transaction))
+    )
+    -- 32-bit ids by signed distance from one 64-bit reference: age() would take a second, younger one.
+    select f.full_id::text::xid8, f.pid, f.pid is null
+    from (select c.pid, r.reference - (((r.reference - c.id) + 2147483648 + 4294967296) % 4294967296 - 2147483648) as full_id
+          from candidates c cross join (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as reference) r) f
+    order by f.full_id limit 1;
+$$;
+
+comment on function tsconsole.oldest_writer(regclass) is
+'The oldest transaction in flight that has written to a source or one of its partitions: its id, and its pid unless it is prepared. No row of values when there is none.
+Example: select * from tsconsole.oldest_writer(''raw.readings'');';

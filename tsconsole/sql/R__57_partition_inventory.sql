@@ -1,0 +1,179 @@
+-- The retention guard: which partitions a source has, what it no longer holds, and which buckets are therefore kept as they are.
+
+set check_function_bodies = off;  -- a function may stand above the helpers it calls
+
+create or replace function tsconsole.present_partitions(source regclass)
+returns table (partition oid, file_node oid, attached_by xid)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- Detach, change and re-attach keep oid and file; the row in pg_inherits is another then. A pending detach counts as gone.
+    with recursive tree as (
+        select i.inhrelid, i.xmin as attached_by from pg_inherits i where i.inhparent = source and not i.inhdetachpending
+        union all
+        select i.inhrelid, i.xmin from tree t join pg_inherits i on i.inhparent = t.inhrelid and not i.inhdetachpending
+    )
+    select t.inhrelid, c.relfilenode, t.attached_by from tree t join pg_class c on c.oid = t.inhrelid where c.relkind <> 'p';
+$$;
+
+comment on function tsconsole.present_partitions(regclass) is
+'The partitions a table has now, with what changes when one is truncated, rewritten, detached or attached. Locks nothing.
+Example: select * from tsconsole.present_partitions(''raw.readings'');';
+
+
+create or replace function tsconsole.partition_bounds(source regclass, time_column text)
+returns table (partition oid, range_start timestamptz, range_end timestamptz)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- Of a source that is partitioned by something else every partition may hold any time.
+    with recursive tree as (
+        select b.partition::oid as partition, b.range_start, b.range_end
+        from tsconsole.partitions(source) b
+        union all
+        select i.inhrelid, t.range_start, t.range_end from tree t join pg_inherits i on i.inhparent = t.partition
+    )
+    select t.partition,
+           case when k.by_time then coalesce(t.range_start, '-infinity') else '-infinity' end,
+           case when k.by_time then coalesce(t.range_end, 'infinity') else 'infinity' end
+    from tree t cross join (
+        select exists (select from pg_partitioned_table p join pg_attribute a on a.attrelid = p.partrelid and a.attnum = p.partattrs[0]
+                       where p.partrelid = source and p.partstrat = 'r' and a.attname = time_column) as by_time) k;
+$$;
+
+comment on function tsconsole.partition_bounds(regclass, text) is
+'The time that each partition of a source covers, at every level below it.
+Example: select * from tsconsole.partition_bounds(''raw.readings'', ''ts'');';
+
+
+create or replace function tsconsole.take_inventory(source regclass, time_column text) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    insert into tsconsole.source_partition (source_table, partition, database, file_node, attached_by, range_start, range_end)
+    select source, p.partition, (select d.oid from pg_database d where d.datname = current_database()),
+           p.file_node, p.attached_by, b.range_start, b.range_end
+    from tsconsole.present_partitions(source) p join tsconsole.partition_bounds(source, take_inventory.time_column) b using (partition)
+    on conflict (source_table, partition) do update set
+        database = excluded.database, file_node = excluded.file_node, attached_by = excluded.attached_by,
+        range_start = excluded.range_start, range_end = excluded.range_end;
+$$;
+
+comment on function tsconsole.take_inventory(regclass, text) is
+'Notes the partitions of a source as they are now.
+Example: select tsconsole.take_inventory(''raw.readings'', ''ts'');';
+
+
+create or replace function tsconsole.check_partitions(source regclass, time_column text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    differs boolean;
+begin
+    select exists (select s.partition, s.file_node, s.attached_by from tsconsole.source_partition s where s.source_table = source
+                   except select p.partition, p.file_node, p.attached_by from tsconsole.present_partitions(source) p)
+        or exists (select p.partition, p.file_node, p.attached_by from tsconsole.present_partitions(source) p
+                   except select s.partition, s.file_node, s.attached_by from tsconsole.source_partition s where s.source_table = source)
+    into differs;
+    if not differs or not pg_try_advisory_xact_lock(tsconsole.lock_class('inventory'), source::oid::bigint::bit(32)::integer) then
+        return;
+    elsif exists (select from tsconsole.source_partition s where s.source_table = source
+                  and s.database <> (select d.oid from pg_database d where d.datname = current_database())) then
+        -- A dump was restored: every oid is another, and nothing has changed.
+        delete from tsconsole.source_partition s where s.source_table = source;
+    end if;
+    perform tsconsole.note_partition_changes(source, time_column);
+    delete from tsconsole.source_partition s
+    where s.source_table = source and s.partition not in (select p.partition from tsconsole.present_partitions(source) p);
+    perform tsconsole.take_inventory(source, time_column);
+end;
+$$;
+
+comment on function tsconsole.check_partitions(regclass, text) is
+'Compares the partitions of a tracked source with the inventory: what is gone is frozen, what came, was truncated or was rewritten is a late change over its range.
+Example: select tsconsole.check_partitions(''raw.readings'', ''ts'');';
+
+
+create or replace function tsconsole.note_partition_changes(source regclass, time_column text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    known boolean := exists (select from tsconsole.source_partition s where s.source_table = source);
+    gone tstzmultirange;
+    come tstzmultirange;
+    changed tstzrange;
+begin
+    select range_agg(tstzrange(s.range_start, s.range_end)) into gone
+    from tsconsole.source_partition s
+    where s.source_table = source and s.partition not in (select p.partition from tsconsole.present_partitions(source) p);
+    select range_agg(tstzrange(b.range_start, b.range_end)) into come
+    from tsconsole.present_partitions(source) p
+    join tsconsole.partition_bounds(source, note_partition_changes.time_column) b using (partition)
+    left join tsconsole.source_partition s on s.source_table = source and s.partition = p.partition
+    where known and (s.partition is null or s.file_node <> p.file_node or s.attached_by <> p.attached_by);
+
+    -- What went and came again (split, merged, re-attached) is no retention but a change. Other columns' partitions cover
+    -- all time, and their rows were not dropped for being old.
+    insert into tsconsole.frozen_range (source_table, lo, hi)
+    select source, lower(r), upper(r) from unnest(gone - coalesce(come, '{}')) r
+    where lower(r) > '-infinity' or upper(r) < 'infinity'
+    on conflict do nothing;
+    if gone @> tstzrange('-infinity', 'infinity') then
+        come := gone;
+    end if;
+    for changed in select r from unnest(come) r loop
+        delete from tsconsole.frozen_range f where f.source_table = source and tstzrange(f.lo, f.hi) <@ changed;
+        perform tsconsole.queue_late(c, lower(changed), upper(changed))
+        from tsconsole.tracking_rollups(source, note_partition_changes.time_column) c;
+    end loop;
+end;
+$$;
+
+comment on function tsconsole.note_partition_changes(regclass, text) is
+'Freezes the range of partitions that are gone, and queues that of partitions that came or changed.
+Example: see tsconsole.check_partitions.';
+
+
+create or replace function tsconsole.kept_ranges(config silver.timeseries_rollup_config) returns tstzmultirange
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    -- A bucket that is frozen in part is frozen: it can no longer be computed whole.
+    select tstzmultirange(tstzrange(null, nullif(tsconsole.kept_before(config), '-infinity'))) * case
+               when tsconsole.kept_before(config) > '-infinity' then '{(,)}'::tstzmultirange else '{}'::tstzmultirange end
+           + coalesce((select range_agg(tstzrange(
+               case when isfinite(f.lo) then tsconsole.bucket_floor(config, f.lo) end,
+               case when isfinite(f.hi) then tsconsole.bucket_ceiling(config, f.hi) end))
+             from tsconsole.frozen_range f where f.source_table = (config).source_table), '{}');
+$$;
+
+comment on function tsconsole.kept_ranges(silver.timeseries_rollup_config) is
+'The buckets of a rollup that are kept as they are, because the source no longer holds them whole, or because retention dropped them here.
+Example: select tsconsole.kept_ranges(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.kept_query(config silver.timeseries_rollup_config) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- The same as kept_ranges, but reading the tables with the rights of the view's owner. clock_timestamp(), not now():
+    -- in a long transaction a bucket must not freeze later than it does for a step.
+    select format(
+        'select coalesce(range_agg(k.range), ''{}'') as ranges from ('
+        'select tstzrange(null, tsconsole.bucket_ceiling(%1$L::interval, max(case when c.id = %4$s then greatest(c.retained_from, %5$s - c.source_retention) else c.retained_from end), %2$L, %3$L::timestamptz)) as range '
+        'from silver.timeseries_rollup_config c where c.id = any (%6$L::bigint[]) having max(case when c.id = %4$s then greatest(c.retained_from, %5$s - c.source_retention) else c.retained_from end) is not null '
+        'union all select tstzrange(case when isfinite(f.lo) then silver.time_bucket(%1$L::interval, f.lo, %2$L, %3$L::timestamptz) end, '
+        'case when isfinite(f.hi) then tsconsole.bucket_ceiling(%1$L::interval, f.hi, %2$L, %3$L::timestamptz) end) '
+        'from tsconsole.frozen_range f where f.source_table = %7$s::regclass) k',
+        (config).rollup_interval, tsconsole.bucket_zone(config), (config).bucket_origin, (config).id,
+        case when (config).time_type = 'timestamptz'::regtype then 'clock_timestamp()'
+             else format('(clock_timestamp() at time zone %L at time zone ''UTC'')', (config).timezone) end,
+        array_remove(array[(config).id, (tsconsole.parent_rollup(config)).id], null),
+        (config).source_table::oid);
+$$;
+
+comment on function tsconsole.kept_query(silver.timeseries_rollup_config) is
+'The buckets that are kept as they are, as SQL for the live view.
+Example: select tsconsole.kept_query(tsconsole.rollup(''silver.meters_1h''));';

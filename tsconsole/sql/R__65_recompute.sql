@@ -1,0 +1,152 @@
+-- Recomputing what late changes made stale: only the series and buckets that changed, writing only rows that differ.
+
+set check_function_bodies = off;  -- a function may stand above the helpers it calls
+
+create or replace function tsconsole.recompute_query(config silver.timeseries_rollup_config) returns text
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select format(
+        'with claimed as materialized (select lo, least(hi, $2) as hi, all_series%1$s from %2$s where ctid = any ($3) and lo < $2), '
+        '%3$s, '
+        'fresh as materialized (%4$s), '
+        'gone as materialized (%5$s), '
+        'deleted as (delete from %6$s t where t.%7$I = any (array(select g.%7$I from gone g)) and exists (select from gone f where %8$s) returning %9$s), '
+        'written as (insert into %6$s as t (%10$s) select %10$s from fresh on conflict (%11$s) do update set %12$s where (%13$s) is distinct from (%14$s) returning %9$s), '
+        'changed as materialized (select distinct %9$s from (select * from deleted union all select * from written) t)%15$s '
+        'select (select coalesce(sum(f.%16$s), 0)::bigint from fresh f) as rows_read, '
+        '(select count(*) from written) as rows_written, (select count(*) from deleted) as rows_deleted',
+        tsconsole.series_columns(config),
+        tsconsole.pending_table((config).id),
+        tsconsole.stale_parts(config),
+        tsconsole.fresh_query(config),
+        tsconsole.gone_query(config),
+        tsconsole.qualified_name((config).target_table),
+        (config).time_column,
+        tsconsole.same_key(keys.names),
+        tsconsole.column_list(keys.names, 't.%I'),
+        tsconsole.column_list(keys.names || vals.names),
+        tsconsole.column_list(keys.names),
+        (select string_agg(format('%1$I = excluded.%1$I', v), ', ') from unnest(vals.names) v),
+        tsconsole.comparable_values(config, 't'),
+        tsconsole.comparable_values(config, 'excluded'),
+        tsconsole.hand_on_query(config),
+        tsconsole.read_column(config))
+    from (select tsconsole.key_columns(config) as names) keys, (select tsconsole.value_columns(config) as names) vals;
+$$;
+
+comment on function tsconsole.recompute_query(silver.timeseries_rollup_config) is
+'The statement of a recompute step: aggregates the claimed ranges and series again, writes only rows that differ, deletes rows whose bucket lost its source rows, and queues the changed buckets for the rollups that read this one.
+Example: select tsconsole.recompute_query(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.stale_parts(config silver.timeseries_rollup_config) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- A bucket with more than a few stale series is read whole. What is frozen ($4) is cut off.
+    select format(
+        'whole as materialized (select coalesce(range_agg(r) - $4, ''{}'') as ranges from ('
+        'select tstzrange(lo, hi) as r from claimed where all_series '
+        'union all select tstzrange(lo, min(hi)) from (select distinct lo, hi%1$s from claimed where not all_series) b group by lo having count(*) > 5) w), '
+        'ranges as materialized (select lower(r) as lo, upper(r) as hi from whole, unnest(whole.ranges) r), '
+        'series as materialized (select distinct lo, hi%1$s from claimed where not all_series and not lo <@ (select ranges from whole) and not lo <@ $4)',
+        tsconsole.series_columns(config));
+$$;
+
+comment on function tsconsole.stale_parts(silver.timeseries_rollup_config) is
+'The parts of a recompute statement that sort what was claimed into whole ranges and single series.
+Example: select tsconsole.stale_parts(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.fresh_query(config silver.timeseries_rollup_config) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- One aggregate for each range or series, by index; a plain join would choose a sequential scan.
+    select format('select q.* from ranges cross join lateral (%s) q', tsconsole.aggregate_query(config, 'ranges.lo', 'ranges.hi', counted.sql))
+        || case when tsconsole.series_columns(config) = '' then '' else
+            format(' union all select q.* from series cross join lateral (%s) q',
+                   tsconsole.aggregate_query(config, 'series.lo', 'series.hi', counted.sql, tsconsole.same_series(config, 'series'))) end
+    from (select ', count(*) as ' || tsconsole.read_column(config) as sql) counted;
+$$;
+
+comment on function tsconsole.fresh_query(silver.timeseries_rollup_config) is
+'The part of a recompute statement that aggregates the stale buckets again.
+Example: select tsconsole.fresh_query(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.gone_query(config silver.timeseries_rollup_config) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('select %1$s from (select %1$s from ranges cross join lateral (select %1$s from %2$s t where %3$s) t%4$s) t where not exists (select from fresh f where %5$s)',
+        tsconsole.column_list(keys.names, 't.%I'),
+        tsconsole.qualified_name((config).target_table),
+        tsconsole.range_condition(config, 't', 'ranges.lo', 'ranges.hi'),
+        case when tsconsole.series_columns(config) = '' then '' else
+            format(' union all select %1$s from series cross join lateral (select %1$s from %2$s t where t.%3$I = %4$s and %5$s) t',
+                tsconsole.column_list(keys.names, 't.%I'), tsconsole.qualified_name((config).target_table),
+                (config).time_column, tsconsole.axis_to_column(config, 'series.lo'),
+                (select string_agg(format('t.%I is not distinct from series.d%s', d.column_name, d.position), ' and ')
+                 from tsconsole.rollup_dimension d where d.rollup_id = (config).id)) end,
+        tsconsole.same_key(keys.names))
+    from (select tsconsole.key_columns(config) as names) keys;
+$$;
+
+comment on function tsconsole.gone_query(silver.timeseries_rollup_config) is
+'The part of a recompute statement that finds stored rows whose bucket has no source rows any more.
+Example: select tsconsole.gone_query(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.same_key(names text[]) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select string_agg(format('f.%1$I is not distinct from t.%1$I', k), ' and ') from unnest(names) k;
+$$;
+
+comment on function tsconsole.same_key(text[]) is
+'The SQL condition that two rows, aliased f and t, have the same bucket and dimensions.
+Example: select tsconsole.same_key(''{ts,device}'');';
+
+
+create or replace function tsconsole.comparable_values(config silver.timeseries_rollup_config, alias text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- json and some other types know no equality; their text does.
+    select string_agg(format(case when m.aggregate in ('array_agg', 'first', 'last', 'mode') then '%I.%I::text' else '%I.%I' end, alias, c.name),
+                      ', ' order by c.rank)
+    from unnest(tsconsole.value_columns(config)) with ordinality c (name, rank)
+    left join tsconsole.rollup_measure m on m.rollup_id = (config).id and m.target_column = c.name;
+$$;
+
+comment on function tsconsole.comparable_values(silver.timeseries_rollup_config, text) is
+'The value columns of a target as a list that can be compared.
+Example: select tsconsole.comparable_values(tsconsole.rollup(''silver.meters_1h''), ''t'');';
+
+
+create or replace function tsconsole.hand_on_query(config silver.timeseries_rollup_config) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(string_agg(format(
+        ', handed_%1$s as (insert into %2$s (lo, hi, all_series%3$s, kind) '
+        'select distinct b.lo, tsconsole.next_bucket(%4$L::interval, b.lo, %5$L, %6$L::timestamptz), b.is_whole%7$s, ''l''::"char" '
+        'from (select c.*, %8$s as is_whole from (select distinct %9$s as lo%10$s from changed s) c) b)',
+        reader.id, tsconsole.pending_table(reader.id), tsconsole.series_columns(reader),
+        reader.rollup_interval, tsconsole.bucket_zone(reader), reader.bucket_origin,
+        tsconsole.series_columns(reader, 'case when not b.is_whole then b.d%s end'),
+        case when tsconsole.series_columns(reader) = '' then 'true' else 'count(*) over (partition by c.lo) > 5' end,
+        format('silver.time_bucket(%L::interval, %s, %L, %L::timestamptz)', reader.rollup_interval,
+               tsconsole.column_to_axis(config, format('s.%I', (config).time_column)), tsconsole.bucket_zone(reader), reader.bucket_origin),
+        (select string_agg(format(', %s as d%s', d.expression, d.position), '' order by d.position)
+         from tsconsole.rollup_dimension d where d.rollup_id = reader.id)), ''), '')
+    from silver.timeseries_rollup_config reader
+    where reader.source_table = (config).target_table;
+$$;
+
+comment on function tsconsole.hand_on_query(silver.timeseries_rollup_config) is
+'The parts of a recompute statement that queue what changed for each rollup that reads this one, widened to its buckets.
+Example: select tsconsole.hand_on_query(tsconsole.rollup(''silver.meters_1m''));';
