@@ -83,7 +83,7 @@ begin
     elsif cardinality(matches) > 1 then
         raise exception 'more than one table is called %', find_table.name using
             errcode = 'TS002',
-            detail = (select string_agg(tsconsole.qualified_name(m), ', ') from unnest(matches) m),
+            detail = (select string_agg(q.name, ', ' order by q.name) from (select tsconsole.qualified_name(m) as name from unnest(matches) m) q),
             hint = 'Name it with its schema.';
     end if;
     raise exception 'there is no table %', find_table.name using

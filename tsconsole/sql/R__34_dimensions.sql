@@ -16,6 +16,9 @@ declare
     item_number integer := 0;
     planned record;
 begin
+    if array_position(wanted, null) is not null then
+        raise exception 'dimensions has a null among them' using errcode = 'TS001', hint = 'Leave it out, or name a column of the source.';
+    end if;
     foreach item in array wanted loop
         item_number := item_number + 1;
         select c.column_name as name, format('s.%I', c.column_name) as sql, c.base_type,

@@ -69,6 +69,47 @@ comment on function tsconsole.check_zone(text) is
 Example: select tsconsole.check_zone(''Europe/Berlin'');';
 
 
+create or replace function tsconsole.check_origin(origin timestamptz) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not isfinite(origin) then
+        raise exception 'bucket_origin is %', origin using errcode = 'TS001', hint = 'Give a time from which buckets are counted, or null.';
+    end if;
+end;
+$$;
+
+comment on function tsconsole.check_origin(timestamptz) is
+'Refuses an origin of buckets that is infinite.
+Example: select tsconsole.check_origin(''2026-01-01'');';
+
+
+create or replace function tsconsole.check_edges(config silver.timeseries_rollup_config, range tsconsole.work_range) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    parent silver.timeseries_rollup_config := tsconsole.parent_rollup(config);
+    odd timestamptz;
+begin
+    if parent.id is null or tsconsole.bucket_zone(parent) = tsconsole.bucket_zone(config) then
+        return;
+    end if;
+    select e into odd from unnest(array[(range).data_from, (range).hi]) e where tsconsole.bucket_floor(parent, e) <> e;
+    if odd is not null then
+        raise exception 'the bucket that starts at % in zone % does not start with a bucket of %', odd, tsconsole.bucket_zone(config),
+            tsconsole.qualified_name(parent.target_table) using
+            errcode = 'TS004', hint = 'So long ago the zone was not a multiple of 15 minutes from UTC. Read the first source instead.';
+    end if;
+end;
+$$;
+
+comment on function tsconsole.check_edges(silver.timeseries_rollup_config, tsconsole.work_range) is
+'Refuses (TS004) a range in which buckets of this level are not made of whole buckets of the level below, as with old data in zones that were odd then.
+Example: see silver.perform_step.';
+
+
 create or replace function tsconsole.check_nesting(parent silver.timeseries_rollup_config, child silver.timeseries_rollup_config) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

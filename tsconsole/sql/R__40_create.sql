@@ -122,6 +122,7 @@ begin
     config.time_column := coalesce(parent.time_column, tsconsole.find_time_column(config.source_table, config.time_column));
     select c.base_type into config.time_type from tsconsole.columns(config.source_table) c where c.column_name = config.time_column;
     perform tsconsole.check_zone(config.timezone);
+    perform tsconsole.check_origin(config.bucket_origin);
     perform tsconsole.check_interval(config.rollup_interval, config.time_type, tsconsole.bucket_zone(config));
     if parent.id is not null then
         perform tsconsole.check_nesting(parent, config);
@@ -160,6 +161,11 @@ declare
     config silver.timeseries_rollup_config := wanted;
     width interval := wanted.rollup_interval;
 begin
+    config.allowed_lateness := coalesce(config.allowed_lateness, '30 seconds');
+    config.max_retries := coalesce(config.max_retries, 8);
+    config.alert_threshold := coalesce(config.alert_threshold, '1 hour');
+    config.max_execution_time := coalesce(config.max_execution_time, '1 hour');
+    config.is_active := coalesce(config.is_active, true);
     config.refresh_interval := coalesce(config.refresh_interval, greatest('1 second', least(width, interval '1 hour')));
     config.chunk_interval := coalesce(config.chunk_interval, case
         when width < interval '1 minute' then interval '1 day'
@@ -205,6 +211,7 @@ begin
         (select string_agg(format(', d%s %s', d.position, d.data_type), '' order by d.position)
          from tsconsole.rollup_dimension d where d.rollup_id = make_pending_table.rollup_id));
     execute format('create index on %s (lo)', tsconsole.pending_table(rollup_id));
+    perform tsconsole.give_to_owner('table', tsconsole.pending_table(rollup_id));
     execute format('comment on table %s is %L', tsconsole.pending_table(rollup_id),
         'Ranges of buckets that steps must still compute (kind h, history) or recompute (kind l, late), of all series or of the one in d1, d2, …');
 end;
@@ -213,6 +220,25 @@ $$;
 comment on function tsconsole.make_pending_table(bigint) is
 'Creates the typed table of pending ranges of a new rollup.
 Example: see silver.create_rollup_table.';
+
+
+create or replace function tsconsole.give_to_owner(kind text, name text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    owner name := (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = 'silver.timeseries_rollup_config'::regclass);
+begin
+    -- Whichever member of the owning role creates a rollup, every other member can run it.
+    if owner <> current_user and pg_has_role(owner, 'member') then
+        execute format('alter %s %s owner to %I', kind, name, owner);
+    end if;
+end;
+$$;
+
+comment on function tsconsole.give_to_owner(text, text) is
+'Makes the owner of the core the owner of a new table, view or function, when the caller is a member of that role. name is SQL.
+Example: select tsconsole.give_to_owner(''table'', ''silver.meters_1h'');';
 
 
 create or replace function tsconsole.advise_index(config silver.timeseries_rollup_config) returns void

@@ -27,6 +27,7 @@ begin
 
     execute tsconsole.target_statement(config, planned, measures);
     config.target_table := config.target_name;
+    perform tsconsole.give_to_owner('table', config.target_name);
     execute format('create unique index on %s (%I%s) nulls not distinct', config.target_name, config.time_column,
         (select string_agg(format(', %I', d ->> 'column_name'), '' order by d -> 'ordinal') from jsonb_array_elements(planned) d));
     execute format('comment on table %s is %L', config.target_name,
@@ -154,7 +155,9 @@ begin
     first_row := tsconsole.edge_row(config, 'min', config.first_bucket, 'infinity');
     if parent.id is not null then
         execute format('select min(lo) from %s where kind = ''h''', tsconsole.pending_table(parent.id)) into oldest_pending;
-        first_row := least(first_row, greatest(oldest_pending, config.first_bucket));
+        if oldest_pending is not null then
+            first_row := least(first_row, greatest(oldest_pending, config.first_bucket));
+        end if;
     end if;
     -- An empty source has no bucket yet: whatever is loaded first, however old, will be new to the frontier.
     config.last_processed_time := case when first_row is null then '-infinity'

@@ -25,6 +25,9 @@ declare
 begin
     if coalesce(cardinality(rollup_intervals), 0) = 0 then
         raise exception 'rollup_intervals is empty' using errcode = 'TS001', hint = 'For example: {1 minute,1 hour,1 day}.';
+    elsif target_prefix is null or array_position(rollup_intervals, null) is not null then
+        raise exception '%', case when target_prefix is null then 'target_prefix is null' else 'rollup_intervals has a null among them' end
+            using errcode = 'TS001', hint = 'For example: rollup_intervals {1 minute,1 hour}, target_prefix meters.';
     elsif cardinality(retention_periods) <> cardinality(rollup_intervals) then
         raise exception 'there are % rollup_intervals and % retention_periods', cardinality(rollup_intervals), cardinality(retention_periods) using
             errcode = 'TS001', hint = 'Give one for each level; null keeps everything.';

@@ -146,6 +146,9 @@ begin
     execute tsconsole.truncate_logger_source(source, time_column);
     -- A partition is added by its owner, who needs this right on the function then.
     execute format('grant execute on function tsconsole.track_%1$s(), tsconsole.track_truncate_%1$s() to public', key);
+    perform tsconsole.give_to_owner('function', p.oid::regprocedure::text)
+    from pg_proc p
+    where p.pronamespace = 'tsconsole'::regnamespace and p.proname in ('log_' || key, 'log_truncate_' || key, 'track_' || key, 'track_truncate_' || key);
     if wanted is distinct from (select t.condition from tsconsole.tracked_source t
                                 where t.source_table = source and t.time_column = refresh_tracking.time_column) then
         perform tsconsole.make_triggers(source, time_column, key);

@@ -21,9 +21,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     execute format('create view tsconsole.stale_%s as %s', (config).id, tsconsole.stale_query(config));
+    perform tsconsole.give_to_owner('view', 'tsconsole.stale_' || (config).id);
     execute format('comment on view tsconsole.stale_%s is %L', (config).id,
         'The buckets whose stored rows may differ from the source now: pending ranges of this level and of those below, and all above the watermark.');
     execute format('create view %s as %s', tsconsole.live_view(config), tsconsole.live_query(config));
+    perform tsconsole.give_to_owner('view', tsconsole.live_view(config));
     execute format('comment on view %s is %L', tsconsole.live_view(config),
         format('%s as GROUP BY over its source would give it at this moment, late and newest rows included. It reads with the rights of its owner.',
                tsconsole.qualified_name((config).target_table)));

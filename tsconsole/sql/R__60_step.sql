@@ -199,6 +199,7 @@ begin
             end if;
             return (config.target_table, work, 'idle', null, null, 0, 0, null, null, null)::silver.step_result;
         end if;
+        perform tsconsole.check_edges(config, range);
         stage := 'partitions';
         perform tsconsole.make_room(config, work, range);
         stage := 'query';

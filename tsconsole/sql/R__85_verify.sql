@@ -17,6 +17,9 @@ declare
     width interval;
 begin
     perform tsconsole.check_relations(config);
+    if from_time >= to_time then
+        perform tsconsole.check_range(from_time, to_time);
+    end if;
     lo := greatest(tsconsole.bucket_floor(config, nullif(from_time, '-infinity')), config.first_bucket, tsconsole.kept_before(config));
     stops := least(tsconsole.bucket_ceiling(config, nullif(to_time, 'infinity')), config.last_processed_time);
     -- Begin where there is anything to compare.
