@@ -38,12 +38,27 @@ as $$
     -- A level of a ladder may go as far as the level below has come.
     select coalesce(
         (select parent.last_processed_time from silver.timeseries_rollup_config parent where parent.target_table = (config).source_table),
-        tsconsole.axis_time(config, clock_timestamp() - (config).allowed_lateness - tsconsole.clock_margin()));
+        tsconsole.axis_time(config, clock_timestamp() - tsconsole.lateness(config) - tsconsole.clock_margin()));
 $$;
 
 comment on function tsconsole.possible_horizon(silver.timeseries_rollup_config) is
 'Where the safe horizon would be if no transaction were writing: cheap, and never below it.
 Example: select tsconsole.possible_horizon(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.lateness(config silver.timeseries_rollup_config) returns interval
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- Never less than what the triggers judge by, whatever the configuration says: in between rows would go unlogged.
+    select greatest((config).allowed_lateness,
+        (select t.lateness from tsconsole.tracked_source t
+         where t.source_table = (config).source_table and t.time_column = (config).time_column and (config).change_tracking = 'trigger'));
+$$;
+
+comment on function tsconsole.lateness(silver.timeseries_rollup_config) is
+'How far the frontier of a rollup stays behind the clock.
+Example: select tsconsole.lateness(tsconsole.rollup(''silver.meters_1h''));';
 
 
 create or replace function tsconsole.clock_margin() returns interval
@@ -85,7 +100,7 @@ begin
         select h.taken_at into read_at from tsconsole.heartbeat h where h.ceiling < oldest order by h.ceiling desc limit 1;
         read_at := greatest(since, read_at);
     end if;
-    return tsconsole.axis_time(config, read_at - (config).allowed_lateness - tsconsole.clock_margin());
+    return tsconsole.axis_time(config, read_at - tsconsole.lateness(config) - tsconsole.clock_margin());
 end;
 $$;
 

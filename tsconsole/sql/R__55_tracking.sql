@@ -106,9 +106,9 @@ begin
     -- Even where the triggers are there already: a writer that read the list of rollups before this one existed
     -- must have ended before the first horizon is read.
     perform tsconsole.lock_source(config.source_table);
-    insert into tsconsole.tracked_source (source_table, time_column, tracked_since, condition)
-    values (config.source_table, config.time_column, clock_timestamp(), '')
-    on conflict do nothing;
+    insert into tsconsole.tracked_source as t (source_table, time_column, tracked_since, lateness, condition)
+    values (config.source_table, config.time_column, clock_timestamp(), config.allowed_lateness, '')
+    on conflict (source_table, time_column) do update set lateness = least(t.lateness, excluded.lateness);
     if not exists (select from tsconsole.source_partition p where p.source_table = config.source_table) then
         perform tsconsole.take_inventory(config.source_table, config.time_column);
     end if;

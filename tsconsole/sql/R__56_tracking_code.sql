@@ -27,16 +27,16 @@ as $$
             when c.time_type = 'timestamptz'::regtype then '%1$s.%2$I < clock_timestamp() - %3$L::interval'
             when c.time_type = 'date'::regtype then '%1$s.%2$I < ((clock_timestamp() - %3$L::interval) at time zone %4$L)::date'
             else '%1$s.%2$I < (clock_timestamp() - %3$L::interval) at time zone %4$L' end,
-            row_name, c.time_column, make_interval(secs => extract(epoch from c.shortest)::float8), c.timezone), ' or '),
+            row_name, c.time_column, make_interval(secs => extract(epoch from c.lateness)::float8), c.timezone), ' or '),
         row_name, late_condition.time_column, 'tsconsole.bulk_' || tsconsole.tracking_key(source, late_condition.time_column),
         min(case when c.time_type = 'timestamptz'::regtype then 'tstzrange' when c.time_type = 'date'::regtype then 'daterange' else 'tsrange' end))
-    from (select r.time_type, r.time_column, case when r.time_type <> 'timestamptz'::regtype then r.timezone end as timezone,
-                 min(r.allowed_lateness) as shortest
-          from tsconsole.tracking_rollups(source, late_condition.time_column) r group by 1, 2, 3) c;
+    from (select distinct r.time_type, r.time_column, case when r.time_type <> 'timestamptz'::regtype then r.timezone end as timezone, t.lateness
+          from tsconsole.tracking_rollups(source, late_condition.time_column) r
+          join tsconsole.tracked_source t on t.source_table = r.source_table and t.time_column = r.time_column) c;
 $$;
 
 comment on function tsconsole.late_condition(regclass, text, text) is
-'The WHEN clause under which a row of a source counts as late: older than the shortest allowed lateness of its rollups.
+'The WHEN clause under which a row of a source counts as late: older than the shortest allowed lateness that any of its rollups has had.
 Example: select tsconsole.late_condition(''raw.readings'', ''ts'', ''new'');';
 
 

@@ -145,6 +145,7 @@ as $$
 declare
     config silver.timeseries_rollup_config;
     outcome text;
+    result silver.step_result;
 begin
     if not tsconsole.claim(rollup_id, work) then
         outcome := 'busy';
@@ -160,7 +161,12 @@ begin
     if outcome is not null then
         return (config.target_table, work, outcome, null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
-    return tsconsole.do_work(config, work);
+    -- A deadlock or a serialization failure is nobody's fault and mostly gone at once.
+    for tries_left in reverse 3 .. 0 loop
+        result := tsconsole.do_work(config, work, tries_left);
+        exit when result.outcome <> 'again';
+    end loop;
+    return result;
 end;
 $$;
 
@@ -169,7 +175,7 @@ comment on function tsconsole.try_work(bigint, text) is
 Example: select * from tsconsole.try_work(1, ''frontier'');';
 
 
-create or replace function tsconsole.do_work(config silver.timeseries_rollup_config, work text) returns silver.step_result
+create or replace function tsconsole.do_work(config silver.timeseries_rollup_config, work text, tries_left integer) returns silver.step_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set row_security = off
@@ -222,6 +228,9 @@ begin
     if failure.sql_state = 'TS005' or stage = 'partitions' and failure.sql_state = '55P03' then
         return (config.target_table, work, 'busy', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
+    if failure.sql_state in ('40001', '40P01') and tries_left > 0 then
+        return (config.target_table, work, 'again', null, null, 0, 0, null, null, null)::silver.step_result;
+    end if;
     failure.work := work;
     failure.window_start := range.lo;
     failure.window_end := range.hi;
@@ -230,8 +239,8 @@ begin
 end;
 $$;
 
-comment on function tsconsole.do_work(silver.timeseries_rollup_config, text) is
-'Does a step of work that was claimed, and logs it. On an error everything the step did is undone and the failure is logged and returned.
+comment on function tsconsole.do_work(silver.timeseries_rollup_config, text, integer) is
+'Does a step of work that was claimed, and logs it. Outcome again for a deadlock or serialization failure while tries are left. On an error everything the step did is undone and the failure is logged and returned.
 Example: see silver.perform_step.';
 
 

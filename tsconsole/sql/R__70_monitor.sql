@@ -90,7 +90,7 @@ as $$
         when retry.next_retry_time is not null then format('retry %s of %s %s: %s', retry.retry_count, config.max_retries, state.retry_in, error_message)
         when state.ran is not null then 'a step has run for ' || tsconsole.in_words(state.ran) || state.backfill
         when behind > 2 * config.refresh_interval + interval '10 seconds'
-            then format('%s behind, and no step is running: is a worker up?', tsconsole.in_words(behind))
+            then format('%s behind%s', tsconsole.in_words(behind), tsconsole.holder_in_words(config))
         when not isfinite(config.last_processed_time) then 'the source has no rows yet'
         else 'up to date' || state.backfill end
     from (select
@@ -105,6 +105,24 @@ $$;
 comment on function tsconsole.health(silver.timeseries_rollup_config, timestamptz, tsconsole.retry, text, interval, interval) is
 'The health of a rollup and the reason in words. PAUSED; ALERT: dropped, gave up, runs too long, or far behind; WARNING: a retry is waiting, or behind; RUNNING; OK.
 Example: see silver.timeseries_operations_monitor.';
+
+
+create or replace function tsconsole.holder_in_words(config silver.timeseries_rollup_config) returns text
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when (config).change_tracking = 'trigger' and w.xid is not null then format(': held back by %s, which has written to %s and is still open',
+            case when w.prepared then 'prepared transaction ' || coalesce((select quote_literal(p.gid) from pg_prepared_xacts p
+                                                                          where p.transaction = w.xid::xid limit 1), w.xid::text)
+                 else 'pid ' || w.pid end, tsconsole.qualified_name((config).source_table))
+        else ', and no step is running: is a worker up?' end
+    from (select 1) one left join tsconsole.oldest_writer((config).source_table) w on true;
+$$;
+
+comment on function tsconsole.holder_in_words(silver.timeseries_rollup_config) is
+'What keeps the frontier of a rollup from going on: the transaction that has written to its source and is still open, or nobody.
+Example: select tsconsole.holder_in_words(tsconsole.rollup(''silver.meters_1h''));';
 
 
 create or replace view silver.timeseries_operations_monitor as

@@ -11,11 +11,12 @@ create table tsconsole.tracked_source (
     source_table  regclass    not null,
     time_column   text        not null,
     tracked_since timestamptz not null,
+    lateness      interval    not null,
     condition     text        not null,
     primary key (source_table, time_column)
 );
 
-comment on table tsconsole.tracked_source is 'Sources that carry the triggers which log late changes, since when, and the condition under which they fire.';
+comment on table tsconsole.tracked_source is 'Sources that carry the triggers which log late changes, since when, the lateness that they judge by, and their condition. The lateness never grows: a row that was late for a watermark stays late.';
 
 create table tsconsole.heartbeat (
     taken_at timestamptz not null,

@@ -1,0 +1,357 @@
+"""Partitions of targets: exactly those a window needs, always in their place, never in the way."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+UTC = timezone.utc
+Connection = psycopg.Connection[Any]
+Connect = Callable[..., Connection]
+
+
+def make_rollup(db: Connection, time_type: str = "timestamptz", target: str = "m_1h") -> int:
+    """A rollup of an empty source with partitions of a day; returns its id."""
+    db.execute(f"create table raw.m (ts {time_type}, device text, v float8)")
+    width = "1 day" if time_type == "date" else "1 hour"
+    db.execute(
+        "select silver.create_rollup_table('raw.m', %s, %s, dimensions := '{device}',"
+        " chunk_interval := '1 day')",
+        [target, width],
+    )
+    [[number]] = db.execute("select id from silver.timeseries_rollup_config").fetchall()
+    return int(number)
+
+
+def ranges(db: Connection, table: str = "silver.m_1h") -> list[tuple[datetime, datetime]]:
+    return db.execute(
+        "select range_start, range_end from tsconsole.partitions(%s::text::regclass) order by 1",
+        [table],
+    ).fetchall()
+
+
+def ensure(db: Connection, rollup: int, start: datetime, end: datetime) -> int:
+    [[made]] = db.execute(
+        "select tsconsole.ensure_partitions(%s, %s, %s)", [rollup, start, end]
+    ).fetchall()
+    return int(made)
+
+
+def at(day: int, hour: int = 0) -> datetime:
+    return datetime(2026, 3, day, hour, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("style", ["ISO, YMD", "SQL, DMY", "German, DMY", "Postgres, MDY"])
+def test_bounds_are_read_in_every_session(db: Connection, style: str) -> None:
+    """MINVALUE, MAXVALUE, BC and every time type, whatever DateStyle and TimeZone are."""
+    db.execute("select set_config('datestyle', %s, false)", [style])
+    db.execute("set timezone = 'Asia/Kolkata'")
+    for kind, low in (
+        ("timestamptz", "2026-03-02 00:00:00+00"),
+        ("timestamp", "2026-03-02"),
+        ("date", "2026-03-02"),
+    ):
+        db.execute(f"create table raw.{kind}_p (ts {kind}) partition by range (ts)")
+        db.execute(
+            f"create table raw.{kind}_1 partition of raw.{kind}_p"
+            f" for values from (minvalue) to ('{low}')"
+        )
+        db.execute(
+            f"create table raw.{kind}_2 partition of raw.{kind}_p"
+            f" for values from ('{low}') to (maxvalue)"
+        )
+        found = db.execute(
+            "select partition::text, range_start::text, range_end::text,"
+            " range_end = '2026-03-02 00:00Z', range_start = '2026-03-02 00:00Z'"
+            f" from tsconsole.partitions('raw.{kind}_p') order by range_start"
+        ).fetchall()
+        assert [row[0] for row in found] == [f"raw.{kind}_1", f"raw.{kind}_2"]
+        assert found[0][1] == "-infinity"
+        assert found[0][3] is True
+        assert found[1][2] == "infinity"
+        assert found[1][4] is True
+
+
+def test_other_partitions_have_no_range(db: Connection) -> None:
+    """Default, list and hash partitions have none. A second key column is ignored."""
+    db.execute(
+        """
+        create table raw.a (ts timestamptz, id int) partition by range (ts, id);
+        create table raw.a_1 partition of raw.a for values from ('2026-01-01 00:00Z',
+            5) to ('2026-02-01 00:00Z', 7);
+        create table raw.a_default partition of raw.a default;
+        create table raw.b (id text) partition by list (id);
+        create table raw.b_1 partition of raw.b for values in ('2026-01-01');
+        create table raw.c (id int) partition by hash (id);
+        create table raw.c_1 partition of raw.c for values with (modulus 1, remainder 0);
+        create table raw.d (id int) partition by range (id);
+        create table raw.d_1 partition of raw.d for values from (1) to (2026);
+        """
+    )
+    assert ranges(db, "raw.a") == [
+        (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)),
+        (None, None),
+    ]
+    for table in ("raw.b", "raw.c", "raw.d"):
+        assert ranges(db, table) == [(None, None)]
+
+
+@pytest.mark.parametrize("time_type", ["timestamptz", "timestamp", "date"])
+def test_partitions_for_exactly_the_window(db: Connection, time_type: str) -> None:
+    """Always in their partition: those of the window are made, no more, and once."""
+    db.execute("set timezone = 'America/New_York'")
+    rollup = make_rollup(db, time_type)
+    assert ensure(db, rollup, at(3, 23), at(5, 1)) == 3
+    assert ranges(db) == [(at(3), at(4)), (at(4), at(5)), (at(5), at(6))]
+    assert ensure(db, rollup, at(3), at(6)) == 0
+    assert ensure(db, rollup, at(10), at(11)) == 1
+    assert ensure(db, rollup, at(8), at(8)) == 0
+    assert ensure(db, rollup, at(9), at(8)) == 0
+    for row_time in ("2026-03-03", "2026-03-05"):
+        db.execute("insert into silver.m_1h (ts, rollup_count) values (%s, 1)", [row_time])
+    with pytest.raises(psycopg.errors.CheckViolation):
+        db.execute("insert into silver.m_1h (ts, rollup_count) values ('2026-03-07', 1)")
+
+
+def test_date_partitions_hold_whole_days(db: Connection) -> None:
+    """A chunk interval below a day, or of a day and a half, is cut to whole days for a date."""
+    rollup = make_rollup(db, "date")
+    days = {"1 hour": 1, "36 hours": 1, "50 hours": 2}
+    for number, (chunk, expected) in enumerate(days.items()):
+        db.execute("update silver.timeseries_rollup_config set chunk_interval = %s", [chunk])
+        start = at(1) + timedelta(days=10 * number)
+        ensure(db, rollup, start, start + timedelta(days=1))
+        [low, high] = next(r for r in ranges(db) if r[0] <= start < r[1])
+        assert high - low == timedelta(days=expected)
+
+
+def test_change_of_the_interval_leaves_no_gap_and_no_overlap(db: Connection) -> None:
+    """Windows and intervals at random: every time of a window has exactly one partition."""
+    rollup = make_rollup(db)
+    rng = random.Random(4)
+    windows = []
+    for _ in range(40):
+        chunk = rng.choice(["1 hour", "5 hours", "1 day", "3 days", "1 week", "1 month", "90 min"])
+        db.execute("update silver.timeseries_rollup_config set chunk_interval = %s", [chunk])
+        start = at(1) + timedelta(minutes=rng.randrange(60 * 24 * 60))
+        end = start + timedelta(minutes=rng.randrange(1, 60 * 24 * 4))
+        windows.append((start, end))
+        present = ranges(db)
+        made = ensure(db, rollup, start, end)
+        now = ranges(db)
+        assert len(now) == len(present) + made
+        assert set(present) <= set(now)
+        assert all(one[1] <= other[0] for one, other in pairwise(now)), "overlap"
+        for begin, stop in set(now) - set(present):
+            assert begin < end, "a partition that the window does not need"
+            assert stop > start, "a partition that the window does not need"
+        for begin, stop in windows:
+            reached = begin
+            for low, high in now:
+                if low <= reached < high:
+                    reached = high
+            assert reached >= stop, "gap"
+
+
+@pytest.mark.parametrize(
+    "target",
+    ['we"ird.name; drop table x', "x" * 63, "ü" * 31, "CamelCase", "Ж" * 20 + "-" * 20],
+)
+def test_names_of_partitions(db: Connection, target: str) -> None:
+    """Hostile and long names are just names; partitions get names of their own within 63 bytes."""
+    rollup = make_rollup(db, target=f'"{target.replace(chr(34), chr(34) * 2)}"')
+    assert ensure(db, rollup, at(1), at(4)) == 3
+    db.execute("update silver.timeseries_rollup_config set chunk_interval = '1 hour'")
+    assert ensure(db, rollup, at(4, 1), at(4, 3)) == 2
+    names = [
+        row[0]
+        for row in db.execute(
+            "select c.relname from silver.timeseries_rollup_config r"
+            " cross join tsconsole.partitions(r.target_table) p"
+            " join pg_class c on c.oid = p.partition order by p.range_start"
+        ).fetchall()
+    ]
+    assert len(set(names)) == 5
+    assert all(len(name.encode()) <= 63 for name in names)
+    assert [name.rsplit("_p", 1)[1] for name in names] == [
+        "20260301",
+        "20260302",
+        "20260303",
+        "202603040100",
+        "202603040200",
+    ]
+
+
+def test_name_that_is_taken(db: Connection) -> None:
+    """A table that happens to have the partition's name is left alone."""
+    rollup = make_rollup(db)
+    db.execute("create table silver.m_1h_p20260301 (mine int)")
+    db.execute("create index m_1h_p20260301_2 on silver.m_1h_p20260301 (mine)")
+    assert ensure(db, rollup, at(1), at(2)) == 1
+    [[name]] = db.execute(
+        "select partition::text from tsconsole.partitions('silver.m_1h')"
+    ).fetchall()
+    assert name == "silver.m_1h_p20260301_3"
+    assert ensure(db, rollup, at(1), at(2)) == 0
+
+
+def test_partitions_take_after_the_target(db: Connection) -> None:
+    """Owner, storage options, statistics targets, constraints, defaults and indexes."""
+    rollup = make_rollup(db)
+    ensure(db, rollup, at(1), at(2))
+    db.execute(
+        """
+        alter table silver.m_1h_p20260301 set (fillfactor = 70, autovacuum_enabled = off);
+        alter table silver.m_1h alter column device set statistics 500;
+        alter table silver.m_1h alter column rollup_count set default 7;
+        alter table silver.m_1h add constraint positive check (rollup_count > 0);
+        create index on silver.m_1h (device);
+        """
+    )
+    ensure(db, rollup, at(2), at(3))
+    row = db.execute(
+        """
+        select c.reloptions, c.relowner = t.relowner, a.attstattarget,
+               (select count(*) from pg_index x where x.indrelid = c.oid and x.indisvalid),
+               (select count(*) from pg_index x
+                   join pg_inherits i on i.inhrelid = x.indexrelid where x.indrelid = c.oid),
+               (select count(*) from pg_constraint k where k.conrelid = c.oid
+                   and k.conname = 'positive')
+        from pg_class c join pg_class t on t.oid = 'silver.m_1h'::regclass
+        join pg_attribute a on a.attrelid = c.oid and a.attname = 'device'
+        where c.oid = 'silver.m_1h_p20260302'::regclass
+        """
+    ).fetchone()
+    assert row == (["fillfactor=70", "autovacuum_enabled=off"], True, 500, 2, 2, 1)
+    db.execute("insert into silver.m_1h (ts) values ('2026-03-02 05:00Z')")
+    assert db.execute("select rollup_count from silver.m_1h").fetchall() == [(7,)]
+
+
+def test_owner_of_the_target_owns_partitions(db: Connection) -> None:
+    """Also when it is a role that the installer is only a member of."""
+    rollup = make_rollup(db)
+    role = f"owner_{random.getrandbits(48)}"
+    db.execute(f"create role {role}")
+    try:
+        [[me]] = db.execute("select current_user").fetchall()
+        db.execute(sql.SQL("grant {} to {}").format(sql.Identifier(role), sql.Identifier(me)))
+        db.execute(f"grant create, usage on schema silver to {role}")
+        db.execute(f"alter table silver.m_1h owner to {role}")
+        assert ensure(db, rollup, at(1), at(2)) == 1
+        owners = db.execute(
+            "select distinct relowner::regrole::text from pg_class"
+            " where relname like 'm_1h%' and relkind in ('r', 'p')"
+        ).fetchall()
+        assert owners == [(role,)]
+    finally:
+        db.execute(f"drop owned by {role} cascade")
+        db.execute(f"drop role {role}")
+
+
+def test_busy_when_another_session_is_at_it(db: Connection, connect: Connect) -> None:
+    """A second session never waits: TS005 at once."""
+    rollup = make_rollup(db)
+    with connect(autocommit=False) as other:
+        other.execute("select tsconsole.ensure_partitions(%s, %s, %s)", [rollup, at(1), at(2)])
+        started = time.monotonic()
+        with pytest.raises(psycopg.Error) as failure:
+            ensure(db, rollup, at(1), at(2))
+        assert failure.value.sqlstate == "TS005"
+        assert failure.value.diag.message_hint
+        assert time.monotonic() - started < 1
+    assert ensure(db, rollup, at(1), at(2)) == 0
+
+
+def test_blocked_by_ddl_gives_up_soon(db: Connection, connect: Connect) -> None:
+    """A lock that is not to be had is given up after half a second."""
+    rollup = make_rollup(db)
+    other = connect(autocommit=False)
+    other.execute("lock table silver.m_1h in access exclusive mode")
+    started = time.monotonic()
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        ensure(db, rollup, at(1), at(2))
+    assert time.monotonic() - started < 5
+    other.rollback()
+
+
+def test_blocks_neither_readers_nor_writers(db: Connection, connect: Connect) -> None:
+    """Made while others read and write the target, who go on while the maker has not committed."""
+    rollup = make_rollup(db)
+    ensure(db, rollup, at(1), at(2))
+    reader, maker = connect(autocommit=False), connect(autocommit=False)
+    reader.execute("insert into silver.m_1h (ts, rollup_count) values ('2026-03-01', 1)")
+    reader.execute("select count(*) from silver.m_1h")
+    assert ensure(maker, rollup, at(2), at(3)) == 1
+    other = connect(autocommit=True)
+    other.execute("set statement_timeout = '2s'")
+    other.execute("insert into silver.m_1h (ts, rollup_count) values ('2026-03-01 01:00Z', 1)")
+    other.execute("select count(*) from silver.m_1h")
+    maker.commit()
+    reader.commit()
+
+
+def test_many_sessions_make_each_partition_once(db: Connection, connect: Connect) -> None:
+    """Eight sessions ask for overlapping windows until each has what it needs."""
+    rollup = make_rollup(db)
+    db.execute("update silver.timeseries_rollup_config set chunk_interval = '2 hours'")
+    connections = [connect() for _ in range(8)]
+    problems: list[BaseException] = []
+
+    def ask(number: int) -> None:
+        rng = random.Random(number)
+        for _ in range(10):
+            start = at(1) + timedelta(hours=rng.randrange(60))
+            end = start + timedelta(hours=rng.randrange(1, 12))
+            for _attempt in range(400):
+                try:
+                    ensure(connections[number], rollup, start, end)
+                    break
+                except psycopg.Error as error:
+                    if error.sqlstate not in ("TS005", "55P03"):
+                        problems.append(error)
+                        return
+                    time.sleep(rng.random() * 0.02)
+            else:
+                problems.append(TimeoutError("never got its partitions"))
+
+    threads = [threading.Thread(target=ask, args=[number]) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    found = ranges(db)
+    assert all(one[1] <= other[0] for one, other in pairwise(found))
+
+
+def test_too_many_partitions_are_refused(db: Connection) -> None:
+    """One stray time in the year 9999 makes no million tables."""
+    rollup = make_rollup(db)
+    with pytest.raises(psycopg.Error, match="more than 10000 partitions") as failure:
+        ensure(db, rollup, at(1), datetime(9999, 1, 1, tzinfo=UTC))
+    assert failure.value.sqlstate == "TS001"
+    assert ranges(db) == []
+
+
+def test_nothing_to_make_is_quick(db: Connection) -> None:
+    """With 100 partitions that are all there, asking takes well under a millisecond."""
+    rollup = make_rollup(db)
+    ensure(db, rollup, at(1), at(1) + timedelta(days=100))
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        db.execute(
+            "select count(tsconsole.ensure_partitions(%s, %s, %s)) from generate_series(1, 100)",
+            [rollup, at(20, 3), at(20, 5)],
+        )
+        times.append((time.perf_counter() - started) / 100)
+    assert min(times) < 0.001
