@@ -93,11 +93,6 @@ def laddered(dsn: str, template: str) -> Iterator[psycopg.Connection]:
         ({"source_retention": "-1 day"}, "TS001", "negative"),
         ({"max_execution_time": "0"}, "TS001", "zero or negative"),
         ({"alert_threshold": "-1 s"}, "TS001", "negative"),
-        ({"max_retries": None}, "TS001", "max_retries"),
-        ({"alert_threshold": None}, "TS001", "alert_threshold"),
-        ({"allowed_lateness": None}, "TS001", "allowed_lateness"),
-        ({"max_execution_time": None}, "TS001", "max_execution_time"),
-        ({"is_active": None}, "TS001", "is_active"),
         ({"source_table_name": None}, "TS001", "is not a table or a view"),
         ({"bucket_origin": "infinity"}, "TS001", "bucket_origin"),
     ],
@@ -107,6 +102,16 @@ def test_create_refuses(
     laddered: psycopg.Connection, arguments: dict[str, Any], sqlstate: str, says: str
 ) -> None:
     refuse_create(laddered, sqlstate, says, **arguments)
+
+
+def test_a_null_takes_the_default(readings: psycopg.Connection) -> None:
+    options = ("max_retries", "alert_threshold", "allowed_lateness", "max_execution_time",
+               "is_active", "refresh_interval", "chunk_interval", "measures")  # fmt: skip
+    create(readings, READINGS, "nulls", "1 hour", **dict.fromkeys(options))
+    create(readings, READINGS, "plain", "1 hour")
+    columns = ", ".join(options[:-1])
+    rows = readings.execute(f"select distinct {columns} from silver.timeseries_rollup_config")
+    assert len(rows.fetchall()) == 1
 
 
 @pytest.mark.parametrize(
@@ -205,9 +210,9 @@ def test_a_ladder_is_made_whole_or_not_at_all(readings: psycopg.Connection) -> N
     refuse_ladder("TS001", "2 rollup_intervals and 1 retention", retention_periods="{1 day}")
     refuse_ladder("TS004", "not made of whole", rollup_intervals="{1 hour,1 minute}")
     refuse_ladder("TS003", "exists already", rollup_intervals="{1 hour,60 minutes}")
-    refuse_ladder("TS001", "is null", rollup_intervals="{1 hour,null}")
+    refuse_ladder("TS001", "has a null among", rollup_intervals="{1 hour,null}")
     refuse_ladder("TS001", "bytes", target_prefix="x" * 62)
-    refuse_ladder("TS001", "is empty", target_prefix=None)
+    refuse_ladder("TS001", "target_prefix is null", target_prefix=None)
     refuse_ladder("TS004", "mode of power", measures={"power": ["mode"]})
 
 

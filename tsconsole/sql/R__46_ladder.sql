@@ -15,7 +15,14 @@ create or replace function silver.create_rollup_ladder(
     allowed_lateness  interval   default '30 seconds',
     source_retention  interval   default null,
     max_retries       integer    default 8,
-    is_active         boolean    default true
+    is_active         boolean    default true,
+    bucket_origin     timestamptz default null,
+    refresh_interval  interval   default null,
+    processing_window interval   default null,
+    chunk_interval    interval   default null,
+    alert_threshold   interval   default '1 hour',
+    max_execution_time interval  default '1 hour',
+    change_tracking   text       default 'auto'
 ) returns setof regclass
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -46,13 +53,20 @@ begin
             retention_period := retention_periods[level],
             source_retention := case when level = 1 then source_retention end,
             max_retries := max_retries,
-            is_active := is_active);
+            is_active := is_active,
+            bucket_origin := bucket_origin,
+            refresh_interval := refresh_interval,
+            processing_window := processing_window,
+            chunk_interval := chunk_interval,
+            alert_threshold := alert_threshold,
+            max_execution_time := max_execution_time,
+            change_tracking := case when level = 1 then change_tracking else 'auto' end);
         return next below;
     end loop;
 end;
 $$;
 
-comment on function silver.create_rollup_ladder(regclass, interval[], text, interval[], interval, text, text[], jsonb, text, interval, interval, integer, boolean) is
+comment on function silver.create_rollup_ladder(regclass, interval[], text, interval[], interval, text, text[], jsonb, text, interval, interval, integer, boolean, timestamptz, interval, interval, interval, interval, interval, text) is
 'Creates a chain of rollups, each reading the one below: <prefix>_1m, <prefix>_1h and so on. retention_periods: one per level, null keeps everything. Returns the targets, lowest first. Errors as silver.create_rollup_table.
 Example: select silver.create_rollup_ladder(''raw.readings'', ''{1 minute,1 hour,1 day}'', ''readings'', dimensions := ''{device_id}'');';
 
@@ -83,6 +97,7 @@ create or replace function silver.drop_rollup(target regclass, keep_data boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '5s'
+set client_min_messages = 'warning'
 as $$
 declare
     config silver.timeseries_rollup_config := tsconsole.rollup(target);

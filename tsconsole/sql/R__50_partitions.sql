@@ -180,6 +180,9 @@ begin
 end;
 $$;
 
+-- Writers may use the schema, but this runs as its owner: only that role and its members may call it.
+revoke execute on function tsconsole.ensure_partitions(bigint, timestamptz, timestamptz) from public;
+
 comment on function tsconsole.ensure_partitions(bigint, timestamptz, timestamptz) is
 'Makes the partitions of a rollup''s target that rows from from_time to before to_time need, and returns how many it made. It blocks neither readers nor steps. TS005 when another session is at it, 55P03 when the lock was not to be had in half a second.
 Example: select tsconsole.ensure_partitions(1, ''2026-03-01'', ''2026-03-02'');';

@@ -203,11 +203,14 @@ create or replace function tsconsole.end_tracking(source regclass, time_column t
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms'
+set client_min_messages = 'warning'
 as $$
 declare
     key text := tsconsole.tracking_key(source, time_column);
 begin
-    if exists (select from silver.timeseries_rollup_config c
+    if not exists (select from tsconsole.tracked_source t where t.source_table = source and t.time_column = end_tracking.time_column) then
+        return;
+    elsif exists (select from silver.timeseries_rollup_config c
                where c.source_table = source and c.time_column = end_tracking.time_column and c.change_tracking = 'trigger') then
         perform tsconsole.refresh_tracking(source, time_column);
     elsif exists (select from pg_class c where c.oid = source) then

@@ -22,13 +22,13 @@ set search_path = pg_catalog, pg_temp
 as $$
     -- A row inside an announced bulk load is logged already. The setting is null before its first use, and '' after a
     -- transaction that used it. Lateness is in seconds: a day would be as long as the writer's time zone says.
-    select format('(%s) and not coalesce(%s.%I <@ nullif(current_setting(%L, true), '''')::%s, false)',
+    select format('(%1$s) and not coalesce(%2$s.%3$I::%4$s <@ nullif(current_setting(%5$L, true), '''')::%6$s, false)',
         string_agg(distinct format(case
             when c.time_type = 'timestamptz'::regtype then '%1$s.%2$I < clock_timestamp() - %3$L::interval'
             when c.time_type = 'date'::regtype then '%1$s.%2$I < ((clock_timestamp() - %3$L::interval) at time zone %4$L)::date'
             else '%1$s.%2$I < (clock_timestamp() - %3$L::interval) at time zone %4$L' end,
             row_name, c.time_column, make_interval(secs => extract(epoch from c.lateness)::float8), c.timezone), ' or '),
-        row_name, late_condition.time_column, 'tsconsole.bulk_' || tsconsole.tracking_key(source, late_condition.time_column),
+        row_name, late_condition.time_column, format_type(min(c.time_type::oid::bigint)::oid, null), 'tsconsole.bulk_' || tsconsole.tracking_key(source, late_condition.time_column),
         min(case when c.time_type = 'timestamptz'::regtype then 'tstzrange' when c.time_type = 'date'::regtype then 'daterange' else 'tsrange' end))
     from (select distinct r.time_type, r.time_column, case when r.time_type <> 'timestamptz'::regtype then r.timezone end as timezone, t.lateness
           from tsconsole.tracking_rollups(source, late_condition.time_column) r
@@ -64,7 +64,7 @@ as $$
         'create or replace function tsconsole.log_%s(at %s%s, whole boolean) returns void language plpgsql security definer '
         'set search_path = pg_catalog, pg_temp set timezone = ''UTC'' set datestyle = ''ISO'' as %L',
         tsconsole.tracking_key(source, logger_source.time_column),
-        (select format_type(c.type_id, null) from tsconsole.columns(source) c where c.column_name = logger_source.time_column),
+        (select c.base_name from tsconsole.columns(source) c where c.column_name = logger_source.time_column),
         (select string_agg(format(', u%s %s', u.ordinal, u.data_type), '' order by u.ordinal) from tsconsole.tracked_dimensions(source, logger_source.time_column) u),
         E'begin\n' || coalesce(string_agg(tsconsole.log_statement(r), E'\n' order by r.id), 'null;') || E'\nend;')
     from tsconsole.tracking_rollups(source, logger_source.time_column) r;
@@ -105,7 +105,7 @@ as $$
     select format(
         'create or replace function tsconsole.track_%s() returns trigger language plpgsql as %L',
         tsconsole.tracking_key(source, time_column),
-        E'declare\n    granule text;\n    series text;\n    remembered text;\n    logged integer;\nbegin\n'
+        E'#variable_conflict use_column\ndeclare\n    is_counted boolean;\n    granule text;\n    series text;\n    remembered text;\n    logged integer;\nbegin\n'
         || E'    if tg_op <> ''INSERT'' then\n' || tsconsole.tracker_block(source, time_column, 'old') || E'    end if;\n'
         || E'    if tg_op <> ''DELETE'' then\n' || tsconsole.tracker_block(source, time_column, 'new') || E'    end if;\n'
         || E'    return null;\nend;');
@@ -120,17 +120,28 @@ create or replace function tsconsole.tracker_block(source regclass, time_column 
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select format($block$        if pg_catalog.isfinite(%1$s.%2$I) then
+    -- A renamed column must not fail the writer: the whole source is queued then, and the next step says what is wrong.
+    select format($block$        begin
+            is_counted := pg_catalog.isfinite(%1$s.%2$I);
             granule := pg_catalog.concat_ws(',', %3$s);
             series := granule %4$s;
-            remembered := pg_catalog.current_setting('tsconsole.late_%5$s', true);
-            if remembered is distinct from series and remembered is distinct from granule then
+        exception when undefined_column then
+            is_counted := true;
+            granule := 'renamed';
+            series := granule;
+        end;
+        remembered := pg_catalog.current_setting('tsconsole.late_%5$s', true);
+        if is_counted and remembered is distinct from series and remembered is distinct from granule then
+            if granule = 'renamed' then
+                logged := 4;
+                perform tsconsole.log_truncate_%5$s(%7$s);
+            else
                 remembered := pg_catalog.current_setting('tsconsole.logged_%5$s', true);
                 logged := case when pg_catalog.split_part(remembered, '|', 1) = granule then pg_catalog.split_part(remembered, '|', 2)::integer + 1 else 1 end;
                 perform tsconsole.log_%5$s(%1$s.%2$I%6$s, logged > 3);
-                perform pg_catalog.set_config('tsconsole.late_%5$s', case when logged > 3 then granule else series end, true),
-                        pg_catalog.set_config('tsconsole.logged_%5$s', granule || '|' || logged, true);
             end if;
+            perform pg_catalog.set_config('tsconsole.late_%5$s', case when logged > 3 then granule else series end, true),
+                    pg_catalog.set_config('tsconsole.logged_%5$s', granule || '|' || logged, true);
         end if;
 $block$,
         row_name, time_column,
@@ -138,7 +149,8 @@ $block$,
          from tsconsole.tracking_rollups(source, time_column) r), '0'),
         '|| ''|'' || row(' || nullif(u.list, '') || ')::text',
         tsconsole.tracking_key(source, time_column),
-        ', ' || nullif(u.list, ''))
+        ', ' || nullif(u.list, ''),
+        source::oid)
     from (select coalesce(string_agg(case
               when d.expression ~ '^s\.("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)$' then row_name || substr(d.expression, 2)
               else format('(select %s from (select %s.*) s)', d.expression, row_name) end, ', ' order by d.ordinal), '') as list

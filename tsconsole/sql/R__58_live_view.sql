@@ -115,7 +115,7 @@ begin
         'whole as materialized (select coalesce(range_agg(tstzrange(p.lo, p.hi)) - (select f.ranges from frozen f), ''{}'') as ranges '
         'from (select lo, hi from tsconsole.stale_%2$s where all_series%3$s) p)%4$s '
         'select %5$s from %6$s t where not %7$s <@ (select w.ranges from whole w)%8$s '
-        'union all select %9$s from whole w cross join lateral tsconsole.ranges(w.ranges) r cross join lateral (%10$s) t%11$s',
+        'union all select %9$s from whole w cross join lateral tsconsole.ranges(w.ranges) "stale range" (piece) cross join lateral (%10$s) t%11$s',
         tsconsole.kept_query(config), config.id,
         -- Many single series of one bucket count as the whole bucket.
         case when has_series then format(' union all select lo, min(hi) from (select distinct lo, hi%s from tsconsole.stale_%s where not all_series) b group by lo having count(*) > 5',
@@ -126,7 +126,7 @@ begin
         tsconsole.qualified_name(config.target_table), bucket,
         case when has_series then format(' and not exists (select from series where series.lo = %s%s)', bucket, tsconsole.stored_series(config)) else '' end,
         tsconsole.live_columns(config, 'computed'),
-        tsconsole.aggregate_query(config, 'lower(r)', 'upper(r)', relation := relation),
+        tsconsole.aggregate_query(config, 'lower("stale range".piece)', 'upper("stale range".piece)', relation := relation),
         case when has_series then format(' union all select %s from series cross join lateral (%s) t', tsconsole.live_columns(config, 'computed'),
             tsconsole.aggregate_query(config, 'series.lo', 'series.hi', condition := tsconsole.same_series(config, 'series'), relation := relation)) else '' end);
 end;
@@ -170,8 +170,9 @@ create or replace function tsconsole.stored_series(config silver.timeseries_roll
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select string_agg(format(' and t.%I is not distinct from series.d%s', d.column_name, d.position), '' order by d.position)
-    from tsconsole.rollup_dimension d where d.rollup_id = (config).id;
+    select string_agg(' and ' || tsconsole.same_value(format('t.%I', d.column_name), format('series.d%s', d.position), t.base_type), '' order by d.position)
+    from tsconsole.rollup_dimension d join tsconsole.columns((config).target_table) t using (column_name)
+    where d.rollup_id = (config).id;
 $$;
 
 comment on function tsconsole.stored_series(silver.timeseries_rollup_config) is

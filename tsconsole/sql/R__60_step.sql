@@ -85,7 +85,7 @@ declare
     found_work boolean;
 begin
     if work = 'frontier' then
-        return coalesce(tsconsole.bucket_floor(config, nullif(least(tsconsole.possible_horizon(config), tsconsole.axis_time(config, as_of)), '-infinity')) > (config).last_processed_time, false);
+        return coalesce(tsconsole.bucket_floor(config, nullif(least(tsconsole.possible_horizon(config), tsconsole.axis_time(config, as_of - tsconsole.lateness(config) - tsconsole.clock_margin())), '-infinity')) > (config).last_processed_time, false);
     end if;
     execute format('select exists (select from %s p where %s)',
         tsconsole.pending_table((config).id), tsconsole.eligible(config, work)) into found_work using (config).last_processed_time;

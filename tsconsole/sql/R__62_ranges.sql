@@ -132,13 +132,17 @@ begin
         if entry_id is null then
             return null;
         end if;
-        -- Without an index the top of the entry has to do; what is frozen is not computed any more.
+        -- What is frozen is not computed any more.
         last_row := case when entry_hi <= kept then null
                          when is_indexed then tsconsole.edge_row(config, 'max', greatest(entry_lo, kept), entry_hi)
-                         else entry_hi end;
-        exit when last_row is not null;
+                         -- One reading of the source finds the next row below, however far.
+                         else tsconsole.edge_row(config, 'max', kept, entry_hi) end;
+        exit when last_row >= entry_lo;
         -- Nothing there: done, without a run.
         execute format('delete from %s where ctid = $1', tsconsole.pending_table((config).id)) using entry_id;
+        if not is_indexed then
+            perform tsconsole.drop_empty_history(config, last_row, entry_lo);
+        end if;
     end loop;
     range.hi := entry_hi;
     range.lo := greatest(entry_lo, kept);
@@ -162,6 +166,22 @@ $$;
 comment on function tsconsole.choose_history(silver.timeseries_rollup_config) is
 'Claims the newest free history and as many adjacent ranges below it as fill a window; the range is the top of what was claimed. Stretches without rows are done at once.
 Example: select * from tsconsole.choose_history(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.drop_empty_history(config silver.timeseries_rollup_config, last_row timestamptz, below timestamptz) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format('delete from %1$s where ctid = any (array(select p.ctid from %1$s p where p.kind = ''h'' and p.hi <= $1 and p.lo > $2 and %2$s for update skip locked))',
+        tsconsole.pending_table((config).id), replace(tsconsole.eligible(config, 'history'), '$1', '$3'))
+    using below, coalesce(last_row, '-infinity'), null::timestamptz;
+end;
+$$;
+
+comment on function tsconsole.drop_empty_history(silver.timeseries_rollup_config, timestamptz, timestamptz) is
+'Takes the history between the next source row and a range above it off the pending ranges at once: there is nothing in it.
+Example: see tsconsole.choose_history.';
 
 
 create or replace function tsconsole.choose_recompute(config silver.timeseries_rollup_config) returns tsconsole.work_range

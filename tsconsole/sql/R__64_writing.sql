@@ -29,11 +29,12 @@ begin
         wanted := wanted - coalesce((select range_agg(tstzrange(p.range_start, p.range_end)) from tsconsole.partitions((config).target_table) p), '{}');
     end if;
     for missing in select r from unnest(wanted) r where not isempty(r) loop
-        if upper(missing) - lower(missing) > 2 * (config).chunk_interval
-           and tsconsole.has_time_index((config).source_table, (config).time_column) then
+        if upper(missing) - lower(missing) <= 2 * (config).chunk_interval then
+            perform tsconsole.ensure_partitions((config).id, lower(missing), upper(missing));
+        elsif tsconsole.has_time_index((config).source_table, (config).time_column) then
             perform tsconsole.make_room_for_rows(config, lower(missing), upper(missing));
         else
-            perform tsconsole.ensure_partitions((config).id, lower(missing), upper(missing));
+            perform tsconsole.make_room_by_reading(config, lower(missing), upper(missing));
         end if;
     end loop;
 end;
@@ -68,6 +69,31 @@ $$;
 
 comment on function tsconsole.make_room_for_rows(silver.timeseries_rollup_config, timestamptz, timestamptz) is
 'Makes the partitions of a long range that will get rows, and no others.
+Example: see silver.perform_step.';
+
+
+create or replace function tsconsole.make_room_by_reading(config silver.timeseries_rollup_config, lo timestamptz, hi timestamptz) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set row_security = off
+as $$
+declare
+    chunk timestamptz;
+begin
+    -- Without an index, one reading of the source tells which partitions will get rows.
+    for chunk in execute format('select distinct silver.time_bucket($3, %s) from %s s where %s',
+        tsconsole.column_to_axis(config, tsconsole.bucket_expression(config, format('s.%I', (config).time_column))),
+        tsconsole.qualified_name((config).source_table), tsconsole.range_condition(config, 's', '$1', '$2'))
+        using lo, hi, (config).chunk_interval
+    loop
+        perform tsconsole.ensure_partitions((config).id, greatest(chunk, lo),
+            least(tsconsole.next_bucket((config).chunk_interval, chunk, 'UTC', null), hi));
+    end loop;
+end;
+$$;
+
+comment on function tsconsole.make_room_by_reading(silver.timeseries_rollup_config, timestamptz, timestamptz) is
+'As make_room_for_rows, for a source without an index on its time column.
 Example: see silver.perform_step.';
 
 
@@ -139,8 +165,8 @@ as $$
         end,
         tsconsole.qualified_name((config).target_table),
         tsconsole.column_list(tsconsole.key_columns(config) || tsconsole.value_columns(config)),
-        tsconsole.aggregate_query(config, '$1', '$2'),
-        tsconsole.aggregate_query(config, '$1', '$2', ', count(*) as ' || tsconsole.read_column(config)),
+        tsconsole.aggregate_query(config, '$1', '$2', is_bounded := true),
+        tsconsole.aggregate_query(config, '$1', '$2', ', count(*) as ' || tsconsole.read_column(config), is_bounded := true),
         tsconsole.read_column(config));
 $$;
 

@@ -23,7 +23,7 @@ as $$
         tsconsole.gone_query(config),
         tsconsole.qualified_name((config).target_table),
         (config).time_column,
-        tsconsole.same_key(keys.names),
+        tsconsole.same_key(config),
         tsconsole.column_list(keys.names, 't.%I'),
         tsconsole.column_list(keys.names || vals.names),
         tsconsole.column_list(keys.names),
@@ -64,7 +64,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     -- One aggregate for each range or series, by index; a plain join would choose a sequential scan.
-    select format('select q.* from ranges cross join lateral (%s) q', tsconsole.aggregate_query(config, 'ranges.lo', 'ranges.hi', counted.sql))
+    select format('select q.* from ranges cross join lateral (%s) q', tsconsole.aggregate_query(config, 'ranges.lo', 'ranges.hi', counted.sql, is_bounded := true))
         || case when tsconsole.series_columns(config) = '' then '' else
             format(' union all select q.* from series cross join lateral (%s) q',
                    tsconsole.aggregate_query(config, 'series.lo', 'series.hi', counted.sql, tsconsole.same_series(config, 'series'))) end
@@ -88,9 +88,8 @@ as $$
             format(' union all select %1$s from series cross join lateral (select %1$s from %2$s t where t.%3$I = %4$s and %5$s) t',
                 tsconsole.column_list(keys.names, 't.%I'), tsconsole.qualified_name((config).target_table),
                 (config).time_column, tsconsole.axis_to_column(config, 'series.lo'),
-                (select string_agg(format('t.%I is not distinct from series.d%s', d.column_name, d.position), ' and ')
-                 from tsconsole.rollup_dimension d where d.rollup_id = (config).id)) end,
-        tsconsole.same_key(keys.names))
+                substr(tsconsole.stored_series(config), 6)) end,
+        tsconsole.same_key(config))
     from (select tsconsole.key_columns(config) as names) keys;
 $$;
 
@@ -99,16 +98,19 @@ comment on function tsconsole.gone_query(silver.timeseries_rollup_config) is
 Example: select tsconsole.gone_query(tsconsole.rollup(''silver.meters_1h''));';
 
 
-create or replace function tsconsole.same_key(names text[]) returns text
-language sql immutable
+create or replace function tsconsole.same_key(config silver.timeseries_rollup_config) returns text
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select string_agg(format('f.%1$I is not distinct from t.%1$I', k), ' and ') from unnest(names) k;
+    select format('f.%1$I = t.%1$I', (config).time_column)
+        || coalesce(string_agg(' and ' || tsconsole.same_value(format('f.%I', d.column_name), format('t.%I', d.column_name), t.base_type), '' order by d.position), '')
+    from tsconsole.rollup_dimension d join tsconsole.columns((config).target_table) t using (column_name)
+    where d.rollup_id = (config).id;
 $$;
 
-comment on function tsconsole.same_key(text[]) is
+comment on function tsconsole.same_key(silver.timeseries_rollup_config) is
 'The SQL condition that two rows, aliased f and t, have the same bucket and dimensions.
-Example: select tsconsole.same_key(''{ts,device}'');';
+Example: select tsconsole.same_key(tsconsole.rollup(''silver.meters_1h''));';
 
 
 create or replace function tsconsole.comparable_values(config silver.timeseries_rollup_config, alias text) returns text

@@ -167,7 +167,7 @@ cross join lateral (
     select count(*) filter (where runs.since is null or x.error_timestamp >= runs.since) as recent_errors,
            max(x.error_timestamp) as last_error_time,
            (array_agg(x.error_message order by x.id desc))[1] as error_message
-    from (select * from silver.timeseries_error_log x where x.rollup_id = c.id order by x.id desc limit 20) x) past
+    from (select * from silver.timeseries_error_log x where x.rollup_id = c.id and x.work <> 'maintenance' order by x.id desc limit 20) x) past
 cross join lateral tsconsole.health(c, r.started_at, w, e.error_message, tsconsole.behind(c), p.history_left) h;
 
 comment on view silver.timeseries_operations_monitor is

@@ -150,7 +150,7 @@ as $$
 begin
     -- EXPLAIN resolves every name and checks every right, and runs nothing.
     execute 'explain ' || tsconsole.work_query(config, 'frontier')
-    using (config).last_processed_time, (config).last_processed_time, null::tid[], null::timestamptz;
+    using (config).last_processed_time, (config).last_processed_time, null::tid[], null::tstzmultirange;
 end;
 $$;
 

@@ -1,0 +1,206 @@
+"""Sources that lose old rows: what was rolled up from them stays; other changes are found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+
+import psycopg
+import pytest
+from sql.support import (
+    add_readings,
+    assert_same,
+    assert_true_rollup,
+    assert_verified,
+    call_run,
+    create,
+    create_ladder,
+    make_recent_readings,
+    run,
+    value,
+)
+
+Connect = Callable[..., psycopg.Connection]
+MINUTE = "date_trunc('minute', ts, 'UTC')"
+HOUR = "date_trunc('hour', ts, 'UTC')"
+COLUMNS = "ts, device, rollup_count, sum_power, min_power, max_power, sum_temperature"
+
+
+@pytest.fixture
+def parts(db: psycopg.Connection) -> psycopg.Connection:
+    """raw.readings in partitions of a day in March 2025, with a ladder, all rolled up."""
+    db.execute(
+        "create table raw.readings (ts timestamptz, device text, site integer, "
+        "temperature double precision, power integer) partition by range (ts);"
+        "create index on raw.readings (ts)"
+    )
+    for day in range(1, 6):
+        db.execute(
+            f"create table raw.day{day} partition of raw.readings "
+            f"for values from ('2025-03-0{day}Z') to ('2025-03-0{day + 1}Z')"
+        )
+    add_readings(db, "2025-03-01 00:00Z", 5 * 1440)
+    create_ladder(db, "raw.readings", "r", ["1 minute", "1 hour"], dimensions=["device"])
+    # What was there once, to compare with.
+    db.execute("create table ever as table raw.readings")
+    run(db)
+    return db
+
+
+def assert_ladder(db: psycopg.Connection, source: str) -> None:
+    for target, bucket in {"r_1m": MINUTE, "r_1h": HOUR}.items():
+        assert_true_rollup(db, f"silver.{target}", bucket, source, "device")
+        assert_verified(db, f"silver.{target}")
+        assert_same(db, f"select {COLUMNS} from silver.{target}",
+                    f"select {COLUMNS} from silver.{target}_live")  # fmt: skip
+
+
+DETACH = "alter table raw.readings detach partition raw.day1"
+
+
+@pytest.mark.parametrize("how", ["drop table raw.day1", DETACH, DETACH + " concurrently"])
+def test_a_dropped_partition_takes_nothing_away(parts: psycopg.Connection, how: str) -> None:
+    parts.execute(how)
+    run(parts)
+    assert_ladder(parts, "ever")
+    # Not even when everything is to be computed again.
+    parts.execute("select silver.bulk_load('raw.readings', '-infinity', 'infinity')")
+    parts.execute("select silver.invalidate('silver.r_1h', '-infinity', 'infinity')")
+    run(parts)
+    assert_ladder(parts, "ever")
+
+
+def test_changes_beside_a_dropped_partition_are_found(parts: psycopg.Connection) -> None:
+    parts.execute("drop table raw.day2")
+    change = (
+        "update {} set power = 7000 where ts between '2025-03-04 10:00Z' and '2025-03-04 11:00Z'"
+    )
+    parts.execute(change.format("raw.readings"))
+    parts.execute(change.format("ever"))
+    run(parts)
+    assert_ladder(parts, "ever")
+
+
+def test_a_late_row_for_what_is_frozen_changes_nothing(parts: psycopg.Connection) -> None:
+    parts.execute("drop table raw.day1")
+    run(parts)
+    parts.execute(
+        "create table raw.again partition of raw.readings "
+        "for values from ('2025-02-20Z') to ('2025-02-21Z')"
+    )
+    parts.execute("insert into raw.readings values ('2025-02-20 10:00Z', 'd1', 1, 5, 5)")
+    parts.execute("insert into ever values ('2025-02-20 10:00Z', 'd1', 1, 5, 5)")
+    run(parts)
+    assert_ladder(parts, "ever")
+
+
+@pytest.mark.parametrize("concurrently", ["", " concurrently"])
+def test_a_partition_that_comes_back_changed_is_read_again(
+    parts: psycopg.Connection, concurrently: str
+) -> None:
+    parts.execute(f"alter table raw.readings detach partition raw.day3{concurrently}")
+    if concurrently:
+        run(parts)
+    parts.execute("update raw.day3 set power = power + 1; delete from raw.day3 where site = 0")
+    parts.execute(
+        "alter table raw.readings attach partition raw.day3 "
+        "for values from ('2025-03-03Z') to ('2025-03-04Z')"
+    )
+    run(parts)
+    assert_ladder(parts, "raw.readings")
+
+
+def test_a_truncated_and_a_new_partition_are_seen(parts: psycopg.Connection) -> None:
+    parts.execute("truncate raw.day2")
+    parts.execute("create table raw.loaded (like raw.day1)")
+    parts.execute("insert into raw.loaded select ts - interval '10 days', device, site, "
+                  "temperature, power from raw.day1")  # fmt: skip
+    parts.execute(
+        "alter table raw.readings attach partition raw.loaded "
+        "for values from ('2025-02-19Z') to ('2025-02-20Z')"
+    )
+    run(parts)
+    assert_ladder(parts, "raw.readings")
+
+
+def test_a_rewritten_partition_is_no_change(parts: psycopg.Connection) -> None:
+    parts.execute("vacuum full raw.day2")
+    parts.execute("cluster raw.day3 using day3_ts_idx")
+    steps = run(parts)
+    assert {written for *_, written, _ in steps} == {0}
+    assert_ladder(parts, "raw.readings")
+
+
+def test_rows_deleted_by_a_declared_retention_stay_rolled_up(db: psycopg.Connection) -> None:
+    make_recent_readings(db, 5 * 1440)
+    create_ladder(db, "raw.readings", "r", ["1 minute", "1 hour"], dimensions=["device"],
+                  source_retention="3 days")  # fmt: skip
+    run(db)
+    kept = value(db, "select min(ts) from silver.r_1h")
+    assert value(db, "select %s - now() between '-3 days' and '-2 days 22 hours'", [kept])
+    before = db.execute("select * from silver.r_1m order by ts, device").fetchall()
+    # The clock moves on; retention deletes what is older, and a bit of what is not.
+    db.execute("update silver.timeseries_rollup_config set source_retention = '2 days' "
+               "where source_table = 'raw.readings'::regclass")  # fmt: skip
+    db.execute("delete from raw.readings where ts < now() - interval '2 days'")
+    run(db)
+    after = db.execute("select * from silver.r_1m order by ts, device").fetchall()
+    assert after[: len(before)] == before
+    assert_verified(db, "silver.r_1m")
+    assert_verified(db, "silver.r_1h")
+    since = "date_trunc('hour', now(), 'UTC') - interval '46 hours'"
+    db.execute(f"delete from raw.readings where ts between {since} and {since} + interval '90 min'")
+    run(db)
+    young = f"ts >= {since} and ts < date_trunc('hour', now(), 'UTC')"
+    assert_true_rollup(db, "silver.r_1m", MINUTE, keys="device", where=young)
+    assert_true_rollup(db, "silver.r_1h", HOUR, keys="device", where=young)
+
+
+def test_retention_beside_workers_loses_nothing(
+    parts: psycopg.Connection, connect: Connect
+) -> None:
+    """Partitions are dropped while everything is being recomputed and a new level is made."""
+    create(parts, "raw.readings", "again", "10 minutes", dimensions=["device"],
+           processing_window="3 hours")  # fmt: skip
+    parts.execute("select silver.bulk_load('raw.readings', '-infinity', 'infinity')")
+    workers = [connect() for _ in range(2)]
+    with ThreadPoolExecutor(3) as pool:
+        tasks = [pool.submit(call_run, worker) for worker in workers]
+        dropped = connect(options="-c lock_timeout=10s")
+        for day in (1, 2):
+            dropped.execute(f"drop table raw.day{day}")
+        steps = [step for task in tasks for step in task.result(60)]
+    assert not [s for s in steps if s["outcome"] == "failed"], steps
+    run(parts)
+    assert_ladder(parts, "ever")
+    # The new level holds what it could read, whole: nothing of a bucket read in part.
+    assert_same(
+        parts,
+        "select ts, device, rollup_count, sum_power from silver.again",
+        "select date_bin('10 min', ts, '2000-01-03Z') as b, device, count(*), sum(power) from ever "
+        "group by 1, 2 having exists (select from silver.again a where a.ts = "
+        "date_bin('10 min', min(ever.ts), '2000-01-03Z') and a.device = ever.device)",
+    )
+    assert value(parts, "select count(distinct ts) from silver.again where ts >= '2025-03-03Z'") \
+        == 3 * 144  # fmt: skip
+
+
+def test_a_level_made_while_the_one_below_recomputes_misses_nothing(
+    parts: psycopg.Connection, connect: Connect
+) -> None:
+    """A step of the parent that began before the new reader existed must hand it its changes."""
+    parts.execute("update raw.readings set power = power + 1 where ts < '2025-03-02Z'")
+    parent = connect(autocommit=False)
+    step = parent.execute("select work, outcome from silver.perform_step('silver.r_1m')").fetchone()
+    assert step == ("recompute", "done")
+    with ThreadPoolExecutor(1) as pool:
+        creating = pool.submit(create, connect(), "silver.r_1m", "top", "2 hours")
+        with pytest.raises(FutureTimeout):
+            creating.result(0.5)
+        parent.commit()
+        creating.result(20)
+    run(parts)
+    bucket = "date_bin('2 hours', ts, '2000-01-03Z')"
+    assert_true_rollup(parts, "silver.top", bucket, keys="device")
+    assert_ladder(parts, "raw.readings")

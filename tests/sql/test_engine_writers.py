@@ -1,0 +1,240 @@
+"""Writers of a tracked source: nothing the engine does makes their statements fail or go unseen."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+from sql.support import (
+    assert_true_rollup,
+    assert_verified,
+    create,
+    create_ladder,
+    make_readings,
+    perform,
+    refuse,
+    refuse_create,
+    run,
+    value,
+)
+
+Connect = Callable[..., psycopg.Connection]
+MINUTE = "date_trunc('minute', ts, 'UTC')"
+HOUR = "date_trunc('hour', ts, 'UTC')"
+
+
+@pytest.fixture
+def tracked(db: psycopg.Connection) -> psycopg.Connection:
+    """raw.readings with a ladder on it, all of it rolled up."""
+    make_readings(db, 3000)
+    create_ladder(db, "raw.readings", "r", ["1 minute", "1 hour"], dimensions=["device"])
+    run(db)
+    return db
+
+
+def assert_ladder(db: psycopg.Connection) -> None:
+    assert_true_rollup(db, "silver.r_1m", MINUTE, keys="device")
+    assert_true_rollup(db, "silver.r_1h", HOUR, keys="device")
+
+
+@pytest.mark.parametrize("name", ["device", "ts", "power", "site"])
+def test_a_renamed_column_breaks_no_writer(tracked: psycopg.Connection, name: str) -> None:
+    """Steps may fail and say so; when the name is right again, every late change is found."""
+    tracked.execute(f"alter table raw.readings rename column {name} to other")
+    columns = ", ".join("other" if c == name else c for c in ("ts", "device", "site", "power"))
+    tracked.execute(
+        f"insert into raw.readings ({columns}) values ('2025-03-01 10:00:30Z', 'd1', 1, 5000)"
+    )
+    column = "other" if name == "ts" else "ts"
+    tracked.execute(f"delete from raw.readings where {column} = '2025-03-01 12:00Z'")
+    tracked.execute(
+        f"update raw.readings set {column} = {column} - interval '1 hour' "
+        f"where {column} = '2025-03-01 15:00Z'"
+    )
+    perform(tracked)
+    tracked.execute(f"alter table raw.readings rename column other to {name}")
+    tracked.execute("select silver.retry_rollup('r_1m')")
+    run(tracked)
+    assert_ladder(tracked)
+
+
+def test_a_rollup_dropped_beside_writers_breaks_none(
+    tracked: psycopg.Connection, connect: Connect
+) -> None:
+    for number in range(4):
+        create(tracked, "raw.readings", f"extra{number}", "1 hour", dimensions=["site"])
+    ended = threading.Event()
+
+    def write(writer: psycopg.Connection) -> int:
+        written = 0
+        while not ended.is_set():
+            with writer.transaction():
+                writer.execute(
+                    "insert into raw.readings select timestamptz '2025-03-01Z' "
+                    "+ random() * interval '2 days', 'd' || i % 3, i % 2, i, i "
+                    "from generate_series(1, 3) i"
+                )
+            written += 3
+        return written
+
+    def drop(number: int) -> None:
+        connect().execute("select silver.drop_rollup(%s)", [f"silver.extra{number}"])
+
+    with ThreadPoolExecutor(8) as pool:
+        writers = [pool.submit(write, connect()) for _ in range(2)]
+        try:
+            for dropped in [pool.submit(drop, number) for number in range(4)]:
+                dropped.result(60)
+            create(tracked, "raw.readings", "later", "1 hour", dimensions=["device"])
+        finally:
+            ended.set()
+        assert sum(writer.result(20) for writer in writers) > 0
+    run(tracked)
+    assert_ladder(tracked)
+    assert_true_rollup(tracked, "silver.later", HOUR, keys="device")
+
+
+def test_an_open_writer_holds_up_creation_and_drop_with_a_clear_word(
+    tracked: psycopg.Connection, connect: Connect
+) -> None:
+    writer = connect(autocommit=False)
+    writer.execute("insert into raw.readings values (now(), 'd0', 0, 0, 0)")
+    refuse_create(tracked, "TS005", "could not lock source raw.readings")
+    writer.rollback()
+    tracked.execute("select silver.drop_rollup('r_1h')")
+    writer.execute("insert into raw.readings values (now(), 'd0', 0, 0, 0)")
+    refuse(tracked, "select silver.drop_rollup('r_1m')", None, "TS005", "raw.readings")
+
+
+@pytest.fixture
+def guest(tracked: psycopg.Connection, server: Any) -> Iterator[str]:
+    """A role with nothing but what it is granted."""
+    if not value(tracked, "select rolcreaterole from pg_roles where rolname = current_user"):
+        pytest.skip("needs a role with CREATEROLE")
+    name = f"tsconsole_guest_{uuid.uuid4().hex[:8]}"
+    tracked.execute(f"create role {name}; grant {name} to current_user")
+    yield name
+    tracked.execute("reset role")
+    cleaner = psycopg.connect(server.superuser_dsn or server.dsn, dbname=tracked.info.dbname)
+    with cleaner as connection:
+        connection.execute(f"drop owned by {name} cascade; drop role {name}")
+
+
+def test_a_writer_needs_no_right_on_anything_of_ours(
+    tracked: psycopg.Connection, guest: str
+) -> None:
+    tracked.execute(
+        f"grant usage on schema raw to {guest};"
+        f"grant select, insert, update, delete, truncate on raw.readings to {guest};"
+        f"set role {guest}"
+    )
+    tracked.execute("insert into raw.readings values ('2025-03-01 10:00:30Z', 'd9', 1, 1, 1)")
+    tracked.execute("update raw.readings set power = 4000 where ts < '2025-03-01 00:10Z'")
+    tracked.execute(
+        "delete from raw.readings where ts between '2025-03-01 5:00Z' and '2025-03-01 7:00Z'"
+    )
+    tracked.execute("reset role")
+    run(tracked)
+    assert_ladder(tracked)
+    tracked.execute(f"set role {guest}; truncate raw.readings; reset role")
+    run(tracked)
+    assert value(tracked, "select count(*) from silver.r_1m") == 0
+    assert value(tracked, "select count(*) from silver.r_1h") == 0
+
+
+def test_a_stranger_can_do_nothing_with_the_private_schema(
+    tracked: psycopg.Connection, guest: str
+) -> None:
+    partitions = value(tracked, "select count(*) from tsconsole.partitions('silver.r_1m')")
+    tracked.execute(f"set role {guest}")
+    for statement in (
+        "select tsconsole.ensure_partitions(1, '1990-01-01', '2010-01-01')",
+        "select tsconsole.execute_step(1)",
+        "select tsconsole.queue_late(c, now(), now()) from silver.timeseries_rollup_config c",
+        "delete from tsconsole.pending_1",
+        "select * from tsconsole.pending_1",
+        "select silver.drop_rollup('silver.r_1h')",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            tracked.execute(statement)
+    tracked.execute("reset role")
+    assert value(tracked, "select count(*) from tsconsole.partitions('silver.r_1m')") == partitions
+
+
+def test_savepoints_and_rollbacks_hide_no_late_row(tracked: psycopg.Connection) -> None:
+    row = "insert into raw.readings values ('2025-03-01 10:00:30Z', 'd1', 1, 1, %s)"
+    with tracked.transaction():
+        tracked.execute("savepoint a")
+        tracked.execute(row, [1])
+        tracked.execute("rollback to savepoint a")
+        # What was remembered as logged was rolled back with the log.
+        tracked.execute(row, [2])
+    run(tracked)
+    assert_ladder(tracked)
+    with tracked.transaction():
+        tracked.execute(row, [3])
+        run(tracked)
+        # The step took the entry away; the next row of the same bucket must be logged again.
+        tracked.execute(row, [4])
+        tracked.execute("savepoint b")
+        run(tracked)
+        tracked.execute("rollback to savepoint b")
+    run(tracked)
+    assert_ladder(tracked)
+
+
+def test_a_virtual_column_is_a_dimension_like_any_other(db: psycopg.Connection) -> None:
+    if db.info.server_version < 180000:
+        pytest.skip("virtual generated columns came with PostgreSQL 18")
+    make_readings(db)
+    db.execute(
+        "alter table raw.readings add half integer generated always as (power / 500) virtual"
+    )
+    create_ladder(
+        db, "raw.readings", "r", ["1 minute", "1 hour"], dimensions=["half", "half + 1 as more"]
+    )
+    run(db)
+    db.execute("update raw.readings set power = 1009 - power where power % 5 = 0")
+    db.execute("insert into raw.readings values ('2025-03-01 10:00:30Z', 'd1', 1, 1, 700)")
+    run(db)
+    assert_true_rollup(db, "silver.r_1m", MINUTE, keys="half")
+    assert_true_rollup(db, "silver.r_1h", HOUR, keys="half")
+
+
+def test_temporary_tables_are_refused(db: psycopg.Connection) -> None:
+    db.execute("create temporary table passing (ts timestamptz, v integer)")
+    refuse_create(db, "TS004", "temporary", source_table_name="passing")
+
+
+@pytest.mark.parametrize("extension", ["citext", "ltree", "hstore"])
+def test_extension_types_are_compared_as_they_compare(
+    db: psycopg.Connection,
+    require_extension: Callable[[psycopg.Connection, str], None],
+    extension: str,
+) -> None:
+    require_extension(db, extension)
+    given = {
+        "citext": "(array['Abc', 'aBC', 'x'])[i % 3 + 1]::citext",
+        "ltree": "('eu.s' || i % 3)::ltree",
+        "hstore": "('a=>' || i % 3)::hstore",
+    }[extension]
+    make_readings(db)
+    db.execute(f"alter table raw.readings add x {extension}")
+    db.execute(f"update raw.readings set x = (select {given} from (select power as i) p)")
+    levels = create_ladder(db, "raw.readings", "r", ["1 minute", "1 hour"], dimensions=["x"])
+    run(db)
+    db.execute("update raw.readings set power = power + 1 where power % 7 = 0")
+    db.execute("delete from raw.readings where power % 11 = 0")
+    live = "select sum(sum_power), sum(rollup_count) from {}_live"
+    for level in levels:
+        assert db.execute(live.format(level)).fetchone() == \
+            db.execute("select sum(power), count(*) from raw.readings").fetchone()  # fmt: skip
+    run(db)
+    for level, bucket in zip(levels, (MINUTE, HOUR), strict=True):
+        assert_true_rollup(db, level, bucket, keys="x")
+        assert_verified(db, level)
