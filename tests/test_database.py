@@ -1,0 +1,151 @@
+"""Connections: settings, read-only, and a server that goes away and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from tsconsole.database import Backoff, Database, Settings, connect_once, connected
+from tsconsole.errors import ConnectionLost, OperationError
+from tsconsole.operations import server_info
+
+
+class Wire:
+    """A TCP port that leads to the server's socket and can be cut."""
+
+    def __init__(self, dsn: str) -> None:
+        folder = Path(str(conninfo_to_dict(dsn)["host"]))
+        port = conninfo_to_dict(dsn).get("port") or 5432
+        self._socket = folder / f".s.PGSQL.{port}"
+        if not self._socket.exists():
+            pytest.skip("the server has no socket here")
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    async def connect(self) -> None:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(str(self._socket))
+        self._writers |= {writer, back}
+        await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+async def ask(database: Database, timeout: float = 1.0) -> int:
+    async with database.connection(timeout) as connection:
+        return (await server_info(connection)).backend_pid
+
+
+async def test_the_session_is_set_up(dsn: str) -> None:
+    async with connected(Settings(dsn, statement_timeout=2.5)) as connection:
+        cursor = await connection.execute(
+            "select current_setting('application_name'), current_setting('intervalstyle'),"
+            " current_setting('statement_timeout')"
+        )
+        assert await cursor.fetchone() == ("tsconsole", "postgres", "2500ms")
+        assert connection.autocommit
+
+
+async def test_read_only_refuses_to_write(database: str) -> None:
+    async with Database(Settings(database, read_only=True)) as pool:
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            async with pool.connection() as connection:
+                await connection.execute("create table public.x ()")
+        assert await ask(pool)
+
+
+async def test_a_pool_survives_a_cancelled_query(dsn: str) -> None:
+    async with Database(Settings(dsn), max_size=1) as pool:
+
+        async def sleep() -> None:
+            async with pool.connection() as connection:
+                await connection.execute("select pg_sleep(30)")
+
+        task = asyncio.create_task(sleep())
+        await asyncio.sleep(0.3)
+        task.cancel()
+        started = time.monotonic()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await ask(pool)
+        assert time.monotonic() - started < 5
+
+
+async def test_a_pool_survives_an_ended_session(dsn: str) -> None:
+    async with Database(Settings(dsn), max_size=1) as pool, connected(Settings(dsn)) as killer:
+        first = await ask(pool)
+        await killer.execute("select pg_terminate_backend(%s, 5000)", [first])
+        assert await ask(pool, 5) != first
+
+
+async def test_a_server_that_goes_away_and_comes_back(dsn: str) -> None:
+    wire = Wire(dsn)
+    await wire.connect()
+    settings = Settings(make_conninfo(dsn, host="127.0.0.1", port=wire.port))
+    async with Database(settings, max_size=2) as pool:
+        try:
+            assert await ask(pool, 5)
+        except ConnectionLost:
+            pytest.skip("the server takes no password-less TCP connections")
+        await wire.cut()
+        with pytest.raises(ConnectionLost, match=r"Cannot connect to .* at 127\.0\.0\.1") as caught:
+            await ask(pool)
+        assert "server runs" in (caught.value.hint or "")
+        await asyncio.sleep(6)  # Longer than the pool itself goes on trying.
+        with pytest.raises(ConnectionLost):
+            await ask(pool)
+        await wire.connect()
+        assert await ask(pool, 5)
+
+
+async def test_a_server_that_was_never_there() -> None:
+    settings = Settings("host=127.0.0.1 port=1 dbname=iot")
+    with pytest.raises(ConnectionLost, match=r"Cannot connect to iot at 127\.0\.0\.1:1"):
+        await connect_once(settings)
+    async with Database(settings) as pool:
+        with pytest.raises(ConnectionLost, match=r"Cannot connect to iot at 127\.0\.0\.1:1"):
+            await ask(pool, 0.3)
+
+
+async def test_no_connection_is_free(dsn: str) -> None:
+    async with Database(Settings(dsn), max_size=1) as pool, pool.connection():
+        with pytest.raises(OperationError, match="Every connection of this program is busy"):
+            await ask(pool, 0.3)
+
+
+async def test_a_closed_pool(dsn: str) -> None:
+    pool = Database(Settings(dsn))
+    await pool.open()
+    await pool.close()
+    with pytest.raises(ConnectionLost, match="has been closed"):
+        await ask(pool)
+
+
+def test_backoff_doubles_up_to_its_limit_and_begins_again() -> None:
+    backoff = Backoff(first=1, limit=4)
+    delays = [backoff.next_delay() for _ in range(5)]
+    for delay, expected in zip(delays, [1, 2, 4, 4, 4], strict=True):
+        assert expected * 0.8 <= delay <= expected * 1.2
+    backoff.reset()
+    assert backoff.next_delay() <= 1.2

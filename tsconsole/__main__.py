@@ -1,0 +1,7 @@
+"""`python -m tsconsole`."""
+
+import sys
+
+from tsconsole.cli import main
+
+sys.exit(main())

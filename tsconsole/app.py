@@ -1,0 +1,200 @@
+"""The console as a whole: which screens, which theme, and what happens when something ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from time import monotonic
+from typing import ClassVar
+
+from textual import on
+from textual.app import App
+from textual.message import Message
+from textual.screen import Screen
+from textual.worker import Worker, WorkerState
+
+from tsconsole.background import Background, Connection, Operation
+from tsconsole.config import ConsoleConfig
+from tsconsole.database import Database, Settings, connected
+from tsconsole.health import plain_glyphs
+from tsconsole.plain import PlainText
+from tsconsole.screens.base import ConsoleScreen
+from tsconsole.screens.connect import ConnectScreen
+from tsconsole.session import Session
+from tsconsole.terminal import leave_with_the_terminal
+from tsconsole.themes import DARK, LIGHT
+
+POLL_TIMEOUT = 4.0
+"""Seconds that a refresh waits for a connection before it calls the server lost."""
+
+STYLES = sorted((Path(__file__).parent / "widgets").glob("*.tcss"))
+
+
+class OperationChanged(Message):
+    """Something in the background began, went on or ended."""
+
+    def __init__(self, operation: Operation) -> None:
+        super().__init__()
+        self.operation = operation
+
+
+class TsConsole(App[int]):
+    """Watches and operates the rollups of one database."""
+
+    TITLE = "tsconsole"
+    CSS_PATH: ClassVar[list[str]] = [f"widgets/{path.name}" for path in STYLES]  # type: ignore[assignment]
+    ENABLE_COMMAND_PALETTE = False
+    NOTIFICATION_TIMEOUT = 6
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: ConsoleConfig | None = None,
+        *,
+        read_only: bool = False,
+        clock: Callable[[], float] = monotonic,
+        ticks: bool = True,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.config = config or ConsoleConfig()
+        self.database = Database(settings, max_size=2)
+        background = Background(lambda: connected(settings), self._operation_changed, clock)
+        self.session = Session(
+            self._poll_connection,
+            background,
+            read_only=read_only or settings.read_only or self.config.read_only,
+            profile=settings.profile,
+            interval=self.config.refresh_interval,
+            clock=clock,
+            ticks=ticks,
+        )
+        self.fault: BaseException | None = None
+        if plain_glyphs():
+            self._filters.append(PlainText())
+
+    def on_load(self) -> None:
+        """Choose the theme before anything is drawn."""
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        wanted = {"dark": DARK.name, "light": LIGHT.name, None: DARK.name}
+        name = wanted.get(self.config.theme, self.config.theme)
+        self.theme = name if name in self.available_themes else DARK.name
+
+    async def on_mount(self) -> None:
+        """Connect, and leave cleanly when the terminal goes away."""
+        if not self.is_headless:
+            leave_with_the_terminal(self.exit)
+        await self.database.open()
+        self.push_screen(self.first_screen())
+
+    def first_screen(self) -> Screen[None]:
+        """Where the console begins."""
+        return ConnectScreen(self.session, self.settings)
+
+    async def on_unmount(self) -> None:
+        """Let no connection stay behind."""
+        self.workers.cancel_all()
+        await self.database.close()
+
+    def action_theme(self) -> None:
+        """Change between dark and light."""
+        self.theme = DARK.name if not self.current_theme.dark else LIGHT.name
+
+    @on(OperationChanged)
+    def operation_changed(self, event: OperationChanged) -> None:
+        """Tell the screens; say how it went when it has ended."""
+        operation = event.operation
+        for screen in self.screen_stack:
+            if isinstance(screen, ConsoleScreen):
+                screen.operation_changed(operation)
+        if operation.result is not None and not self._is_shown(operation):
+            self.notify(
+                operation.result.message,
+                title=operation.title,
+                severity=operation.result.severity,
+                timeout=15 if operation.result.severity == "error" else 6,
+                markup=False,
+            )
+
+    @on(Worker.StateChanged)
+    def worker_failed(self, event: Worker.StateChanged) -> None:
+        """An unforeseen fault of a worker is said, not thrown."""
+        if event.state is WorkerState.ERROR and event.worker.error is not None:
+            error = event.worker.error
+            self.notify(f"{type(error).__name__}: {error}", severity="error", markup=False)
+
+    def _is_shown(self, operation: Operation) -> bool:
+        return isinstance(self.screen, ConsoleScreen) and self.screen.shows_result(operation)
+
+    def _operation_changed(self, operation: Operation) -> None:
+        if self.is_running:
+            self.post_message(OperationChanged(operation))
+
+    def _poll_connection(self) -> AbstractAsyncContextManager[Connection]:
+        return self.database.connection(POLL_TIMEOUT)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A fault of the console itself: a tidy exit instead of a page of traceback."""
+        if self.is_headless:
+            super()._handle_exception(error)
+            return
+        self.fault = self.fault or error
+        self.exit(1)
+
+
+def run_console(
+    settings: Settings, config: ConsoleConfig | None = None, *, read_only: bool = False
+) -> int:
+    """Run the console until it is left; returns the exit code."""
+    return asyncio.run(run_console_async(settings, config, read_only=read_only))
+
+
+async def run_console_async(
+    settings: Settings, config: ConsoleConfig | None = None, *, read_only: bool = False
+) -> int:
+    """Run the console inside an event loop that does other things too."""
+    # What psycopg's pool logs about a lost server is on the screen already.
+    logging.getLogger("psycopg").addHandler(logging.NullHandler())
+    app = TsConsole(settings, config, read_only=read_only)
+    code = await app.run_async()
+    if app.fault is not None:
+        sys.stderr.write(_confess(app.fault))
+        return 1
+    return code or app.return_code or 0
+
+
+async def screenshot(
+    settings: Settings, path: Path, size: tuple[int, int] = (120, 36), seconds: float = 4.0
+) -> None:
+    """Write a picture (SVG) of the monitor as it is after some seconds."""
+    app = TsConsole(settings)
+    async with app.run_test(size=size, notifications=True):
+        until = monotonic() + seconds
+        while monotonic() < until or app.session.snapshot is None:
+            await asyncio.sleep(0.1)
+            if monotonic() > until + 30:
+                break
+        app.clear_notifications()
+        await asyncio.sleep(0.2)
+        picture = app.export_screenshot(title="tsconsole")
+    await asyncio.to_thread(path.write_text, picture, encoding="utf-8")
+
+
+def _confess(fault: BaseException) -> str:
+    """Say what happened in one line, and keep the rest for a report."""
+    import tempfile
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="tsconsole-fault-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as report:
+        traceback.print_exception(fault, file=report)
+    return (
+        f"tsconsole: the console stopped because of a fault of its own "
+        f"({type(fault).__name__}: {fault}).\nThe details are in {report.name}.\n"
+    )

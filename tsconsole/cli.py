@@ -1,0 +1,181 @@
+"""The command line: `tsconsole` opens the console, its subcommands do the same without a screen."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tsconsole import __version__, commands
+from tsconsole.errors import TsconsoleError
+from tsconsole.output import Output
+
+INTERRUPTED = 130
+BAD_INPUT = 2
+
+_EPILOG = """\
+Which server: --dsn, else the profile (--profile, or default_profile in config.toml), else
+libpq's own environment (PGHOST, PGDATABASE, PGSERVICE, ~/.pgpass).
+Exit codes: 0 well, 1 something is unhealthy, failed or differs, 2 bad input or no server.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and answer its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character gets a ?, not a traceback.
+            stream.reconfigure(errors="replace")
+    arguments = parser().parse_args(argv)
+    output = Output(as_json=getattr(arguments, "json", False))
+    try:
+        code = int(arguments.run(arguments, output))
+        sys.stdout.flush()
+        return code
+    except TsconsoleError as error:
+        output.error(error)
+        return BAD_INPUT
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        output.note("tsconsole: interrupted.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has seen enough; without this Python would complain at its end once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence and the place to read more."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # What begins with - and a digit is a value (the core says why -5m is none), no option.
+        self._negative_number_matcher = re.compile(r"-\d.*")
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and end."""
+        self.exit(BAD_INPUT, f"tsconsole: {message}.\n  hint: See `{self.prog} --help`.\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Everything that the command line accepts."""
+    shared = _global_options()
+    top = Parser(
+        prog="tsconsole",
+        description="Exact rollups of time-series data in plain PostgreSQL. "
+        "Without a command the console opens.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[shared],
+    )
+    top.add_argument("--version", action="version", version=f"tsconsole {__version__}")
+    top.set_defaults(run=commands.console)
+    subcommands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+
+    def add(name: str, run: Any, help_text: str) -> argparse.ArgumentParser:
+        command: argparse.ArgumentParser = subcommands.add_parser(
+            name,
+            help=help_text,
+            description=(run.__doc__ or help_text).strip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=[shared],
+        )
+        command.set_defaults(run=run)
+        return command
+
+    _demo_options(
+        add("demo", commands.demo, "an embedded server with live rollups, and the console")
+    )
+    install = add("install", commands.install, "install the SQL core, or bring it up to date")
+    install.add_argument("--print", action="store_true", help="print the SQL, connect to nothing")
+    add("status", commands.status, "every rollup with its health and the reason for it")
+    _create_options(add("create", commands.create, "create a rollup or a ladder of rollups"))
+    run = add("run", commands.run, "run rollups until nothing is left to do")
+    run.add_argument("table", nargs="?", help="a rollup, or a source for all that read it")
+    retry = add("retry", commands.retry, "try failing rollups again")
+    retry.add_argument("table", nargs="?", help="this one now; without it, all that are due")
+    maintain = add("maintain", commands.maintain, "partitions, retention, statistics, logs")
+    maintain.add_argument("table", nargs="?", help="one rollup; without it, all")
+    verify = add("verify", commands.verify, "compare rollups with GROUP BY over their sources")
+    verify.add_argument("table", nargs="?", help="a rollup, or a source for all that read it")
+    verify.add_argument("--from", dest="from_time", metavar="TIME", help="ISO time to begin at")
+    verify.add_argument("--to", dest="to_time", metavar="TIME", help="ISO time to end before")
+    worker = add("worker", commands.worker, "run what is due until told to stop")
+    worker.add_argument("--poll", type=float, metavar="SECONDS", help="how often to look")
+    add("doctor", commands.doctor, "what the database offers, what will hurt, what to do")
+    return top
+
+
+def _global_options() -> Parser:
+    """Options that stand before or after the command; a default would undo the one before."""
+    shared = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = shared.add_argument_group("global options")
+    group.add_argument("--dsn", help="libpq connection string or URI")
+    group.add_argument("--profile", help="a profile of the configuration file")
+    group.add_argument("--config", type=Path, metavar="FILE", help="instead of config.toml")
+    group.add_argument("--json", action="store_true", help="results as JSON on stdout")
+    group.add_argument("--read-only", action="store_true", help="change nothing, whatever is asked")
+    return shared
+
+
+def _demo_options(demo: argparse.ArgumentParser) -> None:
+    demo.add_argument("--data-dir", type=Path, metavar="FOLDER", help="where its server lives")
+    demo.add_argument("--no-console", action="store_true", help="do it all, print a summary")
+    demo.add_argument("--reset", action="store_true", help="start over with new data")
+    demo.add_argument("--rows", type=_rows, metavar="N", help="simulated readings to begin with")
+    demo.add_argument("--screenshot", type=Path, metavar="FILE", help="write an SVG and end")
+
+
+def _create_options(create: argparse.ArgumentParser) -> None:
+    create.add_argument("source", help="table to read, as schema.name")
+    create.add_argument("target", help="table to make, as schema.name; a prefix with --ladder")
+    create.add_argument("interval", nargs="?", help="width of a bucket, such as 5m, 1h, '1 day'")
+    create.add_argument("--ladder", metavar="LIST", help="widths of a ladder, such as 1m,1h,1d")
+    create.add_argument("--dry-run", action="store_true", help="print the SQL, check it, undo it")
+    what = create.add_argument_group("what to roll up")
+    what.add_argument("--time-column", metavar="COLUMN", help="found by itself when it is clear")
+    what.add_argument("--dimension", action="append", metavar="COLUMN", help="again for each one")
+    what.add_argument("--no-dimensions", action="store_true", help="group by time alone")
+    what.add_argument(
+        "--measure",
+        action="append",
+        metavar="COLUMN=AGGREGATES",
+        help="such as temperature=min,max,last; again for each one",
+    )
+    what.add_argument(
+        "--timezone", metavar="ZONE", help="of days and months, such as Europe/Berlin"
+    )
+    what.add_argument("--bucket-origin", metavar="TIME", help="a moment at which a bucket begins")
+    how = create.add_argument_group("how to run it")
+    for name, help_text in _INTERVAL_OPTIONS.items():
+        how.add_argument("--" + name, metavar="INTERVAL", help=help_text)
+    how.add_argument("--max-retries", type=int, metavar="N", help="before it waits for a person")
+    how.add_argument("--change-tracking", metavar="HOW", help="auto, trigger or look_back")
+    how.add_argument("--partition-manager", metavar="NAME", help="native or partman")
+    how.add_argument("--paused", action="store_true", help="do not run it yet")
+
+
+_INTERVAL_OPTIONS = {
+    "look-back": "how far back the first run begins; from the first row without it",
+    "allowed-lateness": "how old a new row may be without being late",
+    "refresh-interval": "how often it is due",
+    "processing-window": "the most that one step takes; learned without it",
+    "chunk-interval": "width of the target's partitions",
+    "retention": "how long its rows are kept; a list with --ladder, such as 7d,90d,never",
+    "source-retention": "how long the source keeps its rows",
+    "alert-threshold": "how far behind it may fall before that is an alert",
+    "max-execution-time": "limit of one step",
+}
+
+
+def _rows(text: str) -> int:
+    rows = int(text.replace("_", ""))
+    if rows < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return rows

@@ -1,0 +1,322 @@
+"""The subcommands: each calls the operations that the console calls, and prints what they say."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+from rich.progress import Progress, TaskID
+
+from tsconsole import installer, operations, tables
+from tsconsole.arguments import ArgumentError, creation_request, moment
+from tsconsole.config import Config, load_config, settings_for
+from tsconsole.database import Settings, connect_once, connected
+from tsconsole.errors import OperationError
+from tsconsole.models import InstallStep, LadderRequest, SchemaState, StepResult
+from tsconsole.operations.calls import Connection
+from tsconsole.output import Output, plain
+
+HEALTHY = {"OK", "RUNNING", "PAUSED"}
+WATCH_SECONDS = 0.5
+
+
+def console(arguments: Namespace, output: Output) -> int:
+    """Open the console."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ArgumentError(
+            "The console needs a terminal.", "For scripts there is `tsconsole status`."
+        )
+    config, settings = _configuration(arguments)
+    read_only = config.console.read_only or settings.read_only
+    # Textual is imported by the console alone.
+    from tsconsole.app import run_console
+
+    return run_console(settings, config.console, read_only=read_only)
+
+
+def demo(arguments: Namespace, output: Output) -> int:
+    """Start an embedded PostgreSQL with live data, rollups and a worker, and open the console."""
+    from tsconsole.demo import run_demo
+
+    return run_demo(
+        data_dir=arguments.data_dir,
+        console=not arguments.no_console,
+        reset=arguments.reset,
+        as_json=output.as_json,
+        rows=arguments.rows,
+        screenshot=arguments.screenshot,
+    )
+
+
+def install(arguments: Namespace, output: Output) -> int:
+    """Install the SQL core, or bring it up to date; does nothing when it is current."""
+    if arguments.print:
+        output.text(installer.print_sql())
+        return 0
+    return _run(_install(arguments, output))
+
+
+async def _install(arguments: Namespace, output: Output) -> int:
+    async with connected(_settings(arguments)) as connection:
+        with output.progress() as progress:
+            bar = progress.add_task("waiting for another installer", total=None)
+
+            def show(step: InstallStep, position: int, count: int) -> None:
+                progress.update(
+                    bar, description=step.file_name, completed=position - 1, total=count
+                )
+
+            plan = await installer.install(connection, show)
+    if output.as_json:
+        output.result({"was": plan.state, "applied": plan.pending, "state": SchemaState.CURRENT})
+    elif plan.pending:
+        output.line(f"The core was {plan.state.value}; {len(plan.pending)} files were applied.")
+    else:
+        output.line(f"The core is current, all {len(plan.steps)} files.")
+    return 0
+
+
+def status(arguments: Namespace, output: Output) -> int:
+    """Show every rollup, worst first; the exit code is 1 when any is WARNING or ALERT."""
+    return _run(_status(arguments, output))
+
+
+async def _status(arguments: Namespace, output: Output) -> int:
+    async with connected(_settings(arguments)) as connection:
+        snapshot = await operations.monitor_snapshot(connection, error_limit=20)
+    if output.as_json:
+        shown = plain(snapshot)
+        output.result({name: shown[name] for name in ("database_time", *tables.SNAPSHOT_PARTS)})
+    else:
+        tables.print_snapshot(output, snapshot)
+    return 0 if all(rollup.health_status in HEALTHY for rollup in snapshot.operations) else 1
+
+
+def create(arguments: Namespace, output: Output) -> int:
+    """Create a rollup, or with --ladder a chain of them; the first run fills it."""
+    return _run(_create(arguments, output))
+
+
+async def _create(arguments: Namespace, output: Output) -> int:
+    request = creation_request(arguments)
+    statement = operations.create_statement(request)
+    async with connected(_settings(arguments)) as connection:
+        if arguments.dry_run:
+            created = await operations.validate_create(connection, request)
+        elif isinstance(request, LadderRequest):
+            created = await operations.create_ladder(connection, request)
+        else:
+            created = await operations.create_rollup(connection, request)
+    if output.as_json:
+        output.result(plain(created) | {"sql": statement, "dry_run": arguments.dry_run})
+        return 0
+    for notice in created.notices:
+        output.note(f"note: {notice}")
+    if arguments.dry_run:
+        output.text(statement)
+        output.note("It would create " + ", ".join(created.targets) + "; nothing was changed.")
+    else:
+        output.line("Created " + ", ".join(created.targets) + ".")
+    return 0
+
+
+def run(arguments: Namespace, output: Output) -> int:
+    """Run rollups, lower levels first, until nothing is left to do."""
+    return _run(_run_rollups(arguments, output))
+
+
+async def _run_rollups(arguments: Namespace, output: Output) -> int:
+    settings = _settings(arguments)
+    async with connected(settings) as connection:
+        targets = await operations.targets_of(connection, arguments.table)
+        with output.progress() as progress, _stopped_between_steps(output) as check:
+            bar = progress.add_task("", total=len(targets))
+
+            def on_step(step: StepResult) -> None:
+                progress.update(bar, description=tables.step_line(step))
+                check()
+
+            async with _watched(settings, targets, progress, bar):
+                steps = await operations.run_table(connection, arguments.table, on_step)
+        return await _conclude(connection, output, targets, steps)
+
+
+def retry(arguments: Namespace, output: Output) -> int:
+    """Try a failing rollup again now, or all whose time to retry has come."""
+    return _run(_retry(arguments, output))
+
+
+async def _retry(arguments: Namespace, output: Output) -> int:
+    async with connected(_settings(arguments)) as connection:
+        if arguments.table is None:
+            steps = await operations.retry_due(connection)
+            targets = sorted({step.target_table for step in steps})
+        else:
+            targets, steps = await operations.targets_of(connection, arguments.table), []
+            for target in targets:
+                steps += await operations.retry(connection, target)
+        return await _conclude(connection, output, targets, steps)
+
+
+def maintain(arguments: Namespace, output: Output) -> int:
+    """Make partitions ahead, apply retention, gather statistics, prune the logs."""
+    return _run(_maintain(arguments, output))
+
+
+async def _maintain(arguments: Namespace, output: Output) -> int:
+    async with connected(_settings(arguments)) as connection:
+        with output.progress() as progress:
+            progress.add_task("maintaining " + (arguments.table or "every rollup"), total=None)
+            tasks = await operations.maintain(connection, arguments.table)
+    if output.as_json:
+        output.result({"tasks": tasks})
+    else:
+        tables.print_tasks(output, tasks)
+    return 1 if any(task.outcome == "failed" for task in tasks) else 0
+
+
+def verify(arguments: Namespace, output: Output) -> int:
+    """Compare rollups with GROUP BY over their sources; the exit code is 1 when any differs."""
+    return _run(_verify(arguments, output))
+
+
+async def _verify(arguments: Namespace, output: Output) -> int:
+    from_time = moment("--from", arguments.from_time)
+    to_time = moment("--to", arguments.to_time)
+    found = {}
+    async with connected(_settings(arguments)) as connection:
+        targets = await operations.targets_of(connection, arguments.table)
+        with output.progress() as progress:
+            for target in progress.track(targets, description="verifying"):
+                found[target] = await operations.verify(connection, target, from_time, to_time)
+    if output.as_json:
+        output.result({"verified": targets, "differences": found})
+    else:
+        tables.print_differences(output, found)
+    return 1 if any(found.values()) else 0
+
+
+def worker(arguments: Namespace, output: Output) -> int:
+    """Run what is due until SIGTERM or SIGINT; the step in hand ends first."""
+    from tsconsole.worker import run_worker
+
+    config, settings = _configuration(arguments)
+    poll_interval = config.worker.poll_interval if arguments.poll is None else arguments.poll
+    if not 0.05 <= poll_interval <= 3600:
+        raise ArgumentError(f"--poll is {poll_interval:g}; expected seconds from 0.05 to 3600.")
+    return asyncio.run(run_worker(settings, poll_interval))
+
+
+def doctor(arguments: Namespace, output: Output) -> int:
+    """Say what the database offers, what will hurt, and what to do about each."""
+    return _run(_doctor(arguments, output))
+
+
+async def _doctor(arguments: Namespace, output: Output) -> int:
+    from tsconsole.doctor import check_up
+
+    async with connected(_settings(arguments)) as connection:
+        findings = await check_up(connection)
+    if output.as_json:
+        output.result({"findings": findings})
+    else:
+        tables.print_findings(output, findings)
+    return 1 if any(finding.level == "error" for finding in findings) else 0
+
+
+def _configuration(arguments: Namespace) -> tuple[Config, Settings]:
+    config = load_config(getattr(arguments, "config", None))
+    dsn, profile = getattr(arguments, "dsn", None), getattr(arguments, "profile", None)
+    settings = settings_for(config, dsn, profile)
+    if getattr(arguments, "read_only", False):
+        settings = replace(settings, read_only=True)
+    return config, settings
+
+
+def _settings(arguments: Namespace) -> Settings:
+    return _configuration(arguments)[1]
+
+
+def _run(command: Coroutine[Any, Any, int]) -> int:
+    return asyncio.run(command)
+
+
+async def _conclude(
+    connection: Connection, output: Output, targets: Sequence[str], steps: Sequence[StepResult]
+) -> int:
+    """Print what the steps did and how each rollup stands now: one that waits did no step."""
+    monitor = await operations.list_operations(connection)
+    rollups = [rollup for rollup in monitor if rollup.target_table in targets]
+    if output.as_json:
+        output.result({"steps": steps, "rollups": rollups})
+    else:
+        tables.print_steps(output, steps, rollups)
+    failing = any(rollup.status in ("retrying", "failed") for rollup in rollups)
+    return 1 if failing or any(step.outcome == "failed" for step in steps) else 0
+
+
+@contextmanager
+def _stopped_between_steps(output: Output) -> Iterator[Callable[[], None]]:
+    """Ctrl+C lets the step in hand end; a second one cancels it.
+
+    A step that is cancelled counts as a failure and is retried later: ending it is kinder.
+    """
+    told: list[int] = []
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        told.append(1)
+        if len(told) == 1:
+            output.note("The step in hand ends first; Ctrl+C again cancels it.")
+        elif task is not None:
+            task.cancel()
+
+    def check() -> None:
+        if told:
+            raise KeyboardInterrupt
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    try:
+        yield check
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+class _watched:
+    """Moves the bar from a second connection while steps run on the first."""
+
+    def __init__(
+        self, settings: Settings, targets: Sequence[str], progress: Progress, bar: TaskID
+    ) -> None:
+        self._settings, self._targets = settings, targets
+        self._progress, self._bar = progress, bar
+        self._watch: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        if not self._progress.disable:
+            self._watch = asyncio.create_task(self._look())
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watch
+
+    async def _look(self) -> None:
+        # A bar that stands still harms nobody: whatever fails here ends the watching only.
+        with suppress(OperationError):
+            connection = await connect_once(self._settings)
+            async with connection:
+                while True:
+                    done = 0.0
+                    for target in self._targets:
+                        progress = await operations.progress(connection, target)
+                        done += (progress.fraction or 0.0) if progress else 0.0
+                    self._progress.update(self._bar, completed=done)
+                    await asyncio.sleep(WATCH_SECONDS)

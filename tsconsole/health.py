@@ -1,0 +1,93 @@
+"""Health states as people read them: a glyph, a word, a colour, and what each asks of them."""
+
+from __future__ import annotations
+
+import locale
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tsconsole.formatting import approximate_seconds
+from tsconsole.models import Health, RetryEntry, RollupStatus
+
+
+@dataclass(frozen=True)
+class State:
+    """How one health state looks and what it means."""
+
+    health: Health
+    glyph: str
+    plain: str
+    """The glyph for terminals that have only ASCII."""
+    style: str
+    """The name of the theme's colour; empty where nothing is wrong."""
+    meaning: str
+
+
+STATES: tuple[State, ...] = (
+    State("ALERT", "✗", "X", "error", "it failed for too long or too often and needs you"),
+    State("WARNING", "!", "!", "warning", "it failed and tries again by itself, or it lags"),
+    State("RUNNING", "▶", ">", "", "a step is running now"),
+    State("OK", "✓", "+", "", "complete up to its watermark, and on time"),
+    State("PAUSED", "⏸", "=", "", "paused by somebody: it does not run until it is resumed"),
+)
+"""Worst first: the order in which the console lists them."""
+
+STATE = {state.health: state for state in STATES}
+RANK = {state.health: position for position, state in enumerate(STATES)}
+
+
+def plain_glyphs() -> bool:
+    """Whether this terminal shows ASCII only, or somebody says that it does."""
+    if os.environ.get("TSCONSOLE_ASCII"):
+        return True
+    return "utf" not in locale.getpreferredencoding(False).lower()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The health of everything, in one line."""
+
+    counts: dict[Health, int]
+    worst_lag: timedelta | None
+    worst_lag_target: str | None
+    pending_ranges: int
+    rows_per_second: float
+    next_retry: datetime | None
+    gave_up: int
+
+
+def summarize(operations: Iterable[RollupStatus], retries: Iterable[RetryEntry]) -> Summary:
+    """Count the states and find the figures that matter most."""
+    rollups = list(operations)
+    counts: dict[Health, int] = {state.health: 0 for state in STATES}
+    for rollup in rollups:
+        counts[rollup.health_status] += 1
+    lagging = [r for r in rollups if r.lag is not None and r.health_status != "PAUSED"]
+    worst = max(lagging, key=_overdue, default=None)
+    waiting = list(retries)
+    times = [entry.next_retry_time for entry in waiting if entry.next_retry_time is not None]
+    return Summary(
+        counts=counts,
+        worst_lag=worst.lag if worst else None,
+        worst_lag_target=worst.target_table if worst else None,
+        pending_ranges=sum(rollup.pending_ranges for rollup in rollups),
+        rows_per_second=sum(
+            rollup.rows_per_second or 0.0 for rollup in rollups if rollup.status == "running"
+        ),
+        next_retry=min(times, default=None),
+        gave_up=sum(entry.gave_up_at is not None for entry in waiting),
+    )
+
+
+def _overdue(rollup: RollupStatus) -> float:
+    """How much more than its own bucket a rollup lags: a daily one is always hours behind."""
+    lag = rollup.lag.total_seconds() if rollup.lag else 0.0
+    return lag - approximate_seconds(rollup.rollup_interval)
+
+
+def worst_first(rollup: RollupStatus) -> tuple[int, float, str]:
+    """The order of urgency: state, then lag, then name."""
+    lag = rollup.lag.total_seconds() if rollup.lag else 0.0
+    return RANK[rollup.health_status], -lag, rollup.target_table

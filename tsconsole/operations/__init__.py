@@ -1,0 +1,90 @@
+"""Every call this program makes into the SQL core, one typed function each.
+
+The screens, the command line, the worker and the demo all call these, on autocommit connections.
+A failure is an `OperationError` with a message and a hint for people.
+"""
+
+from tsconsole.errors import ConnectionLost, OperationError
+from tsconsole.operations.catalog import (
+    definition,
+    detailed_stats,
+    extensions,
+    partition_stats,
+    server_info,
+    source_columns,
+    source_tables,
+    validate_config,
+)
+from tsconsole.operations.creation import (
+    create_ladder,
+    create_rollup,
+    create_statement,
+    drop_rollup,
+    validate_create,
+)
+from tsconsole.operations.monitoring import (
+    due_rollups,
+    get_error,
+    list_errors,
+    list_operations,
+    list_retries,
+    list_runs,
+    monitor_snapshot,
+    progress,
+)
+from tsconsole.operations.running import (
+    bulk_load,
+    cancel_backend,
+    invalidate,
+    maintain,
+    optimize_chunk_interval,
+    pause,
+    resume,
+    retry,
+    retry_due,
+    run_all,
+    run_step,
+    run_table,
+    targets_of,
+    verify,
+)
+
+__all__ = [
+    "ConnectionLost",
+    "OperationError",
+    "bulk_load",
+    "cancel_backend",
+    "create_ladder",
+    "create_rollup",
+    "create_statement",
+    "definition",
+    "detailed_stats",
+    "drop_rollup",
+    "due_rollups",
+    "extensions",
+    "get_error",
+    "invalidate",
+    "list_errors",
+    "list_operations",
+    "list_retries",
+    "list_runs",
+    "maintain",
+    "monitor_snapshot",
+    "optimize_chunk_interval",
+    "partition_stats",
+    "pause",
+    "progress",
+    "resume",
+    "retry",
+    "retry_due",
+    "run_all",
+    "run_step",
+    "run_table",
+    "server_info",
+    "source_columns",
+    "source_tables",
+    "targets_of",
+    "validate_config",
+    "validate_create",
+    "verify",
+]

@@ -1,0 +1,167 @@
+"""What the rollups are doing: the monitor, retries, errors, runs, progress, what is due."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from psycopg.rows import scalar_row
+
+from tsconsole.models import (
+    DueRollup,
+    ErrorEntry,
+    MonitorSnapshot,
+    PartitionStat,
+    Progress,
+    RefreshRun,
+    RetryEntry,
+    RollupStatus,
+)
+from tsconsole.operations.calls import Connection, fetch, model_cursor, operation
+
+OPERATIONS = """
+    select m.id,
+           coalesce(tsconsole.qualified_name(m.source_table), m.source_table::text) as source_table,
+           coalesce(tsconsole.qualified_name(m.target_table), m.target_table::text) as target_table,
+           m.status, m.started_at, m.last_processed_time, m.last_processed_rows, m.retry_count,
+           m.last_error_time, m.next_retry_time, m.health_status, m.latest_error, m.avg_duration,
+           m.success_rate::float8 as success_rate, m.health_reason, m.lag, m.pending_ranges,
+           m.worker_pid, m.rollup_interval::text as rollup_interval, m.max_retries,
+           m.backfill_fraction, m.rows_per_second, m.last_duration
+      from silver.timeseries_operations_monitor as m
+     order by m.id
+"""
+
+RETRIES = """
+    select q.rollup_id,
+           coalesce(tsconsole.qualified_name(q.source_table), q.source_table::text) as source_table,
+           coalesce(tsconsole.qualified_name(q.target_table), q.target_table::text) as target_table,
+           q.work, q.retry_count, q.max_retries, q.next_retry_time, q.gave_up_at,
+           q.last_error_time, q.sql_state, q.error_message, q.error_id
+      from silver.timeseries_retry_queue as q
+     order by q.next_retry_time nulls last, q.rollup_id, q.work
+"""
+
+ERRORS = """
+    select e.id, e.rollup_id, e.source_table, e.target_table, e.work, e.window_start, e.window_end,
+           e.error_timestamp, e.sql_state, e.error_message, e.error_detail, e.error_hint,
+           e.error_context, e.schema_name, e.table_name, e.constraint_name, e.attempted_query,
+           e.retry_count, e.worker_pid
+      from silver.timeseries_error_log as e
+     where (%(target)s::text is null or e.target_table = %(target)s)
+       and (%(since)s::timestamptz is null or e.error_timestamp >= %(since)s)
+       and (%(id)s::bigint is null or e.id = %(id)s)
+     order by e.error_timestamp desc, e.id desc
+     limit %(limit)s
+"""
+
+RUNS = """
+    select l.id, l.rollup_id, l.table_name, l.work, l.start_time, l.end_time, l.duration,
+           l.window_start, l.window_end, l.rows_read, l.rows_written, l.rows_deleted, l.worker_pid
+      from silver.timeseries_refresh_log as l
+     where %(target)s::text is null or l.table_name = %(target)s
+     order by l.id desc
+     limit %(limit)s
+"""
+
+# A table that was dropped meanwhile gives no rows, not an error that ends the whole pipeline.
+PARTITIONS = """
+    select p.partition_name, p.range_start, p.range_end, p.row_estimate, p.estimated_at,
+           p.table_bytes, p.index_bytes, p.total_bytes, p.bytes_per_row, p.dead_rows,
+           p.last_vacuum, p.last_analyze, p.state
+      from (select to_regclass(%(target)s::text)) as named (relation)
+     cross join lateral silver.get_partition_stats(named.relation) as p
+     where named.relation is not null
+     order by p.range_start desc nulls last, p.partition_name
+     limit %(limit)s
+"""
+
+
+@operation
+async def list_operations(connection: Connection) -> list[RollupStatus]:
+    """Every rollup with its state, its health and the reason for it."""
+    return await fetch(connection, RollupStatus, OPERATIONS)
+
+
+@operation
+async def list_retries(connection: Connection) -> list[RetryEntry]:
+    """What is failing: next try first, then what waits for an operator."""
+    return await fetch(connection, RetryEntry, RETRIES)
+
+
+@operation
+async def list_errors(
+    connection: Connection,
+    limit: int = 100,
+    target: str | None = None,
+    since: datetime | None = None,
+) -> list[ErrorEntry]:
+    """The error log, newest first."""
+    parameters = {"limit": limit, "target": target, "since": since, "id": None}
+    return await fetch(connection, ErrorEntry, ERRORS, parameters)
+
+
+@operation
+async def get_error(connection: Connection, error_id: int) -> ErrorEntry | None:
+    """One entry of the error log; None when it has been pruned."""
+    parameters = {"limit": 1, "target": None, "since": None, "id": error_id}
+    found = await fetch(connection, ErrorEntry, ERRORS, parameters)
+    return found[0] if found else None
+
+
+@operation
+async def list_runs(
+    connection: Connection, target: str | None = None, limit: int = 100
+) -> list[RefreshRun]:
+    """The steps that succeeded, newest first."""
+    return await fetch(connection, RefreshRun, RUNS, {"target": target, "limit": limit})
+
+
+@operation
+async def progress(connection: Connection, target: str) -> Progress | None:
+    """How far the rollup has come, and how long the rest will take."""
+    query = """
+        select p.total, p.done, p.fraction, p.rows_per_second, p.remaining, p.pending_ranges
+          from silver.progress(%s::text::regclass) as p
+    """
+    found = await fetch(connection, Progress, query, [target])
+    return found[0] if found else None
+
+
+@operation
+async def due_rollups(connection: Connection) -> list[DueRollup]:
+    """What a worker should step now, most urgent first."""
+    query = """
+        select d.rollup_id, tsconsole.qualified_name(d.target_table) as target_table, d.work,
+               d.due_since
+          from tsconsole.due_rollups() with ordinality
+               as d (rollup_id, target_table, work, due_since, position)
+         order by d.position
+    """
+    return await fetch(connection, DueRollup, query)
+
+
+@operation
+async def monitor_snapshot(
+    connection: Connection,
+    selected_target: str | None = None,
+    error_limit: int = 100,
+    partition_limit: int = 200,
+) -> MonitorSnapshot:
+    """Everything the monitor shows, in one round trip."""
+    errors = {"limit": error_limit, "target": None, "since": None, "id": None}
+    partitions = {"target": selected_target, "limit": partition_limit}
+    async with connection.pipeline():
+        clock = await connection.cursor(row_factory=scalar_row).execute("select clock_timestamp()")
+        operations = await model_cursor(connection, RollupStatus).execute(OPERATIONS)
+        retries = await model_cursor(connection, RetryEntry).execute(RETRIES)
+        error_log = await model_cursor(connection, ErrorEntry).execute(ERRORS, errors)
+        parts = await model_cursor(connection, PartitionStat).execute(PARTITIONS, partitions)
+    now: datetime = await clock.fetchone()  # type: ignore[assignment]
+    return MonitorSnapshot(
+        database_time=now,
+        operations=tuple(await operations.fetchall()),
+        retries=tuple(await retries.fetchall()),
+        errors=tuple(await error_log.fetchall()),
+        selected_target=selected_target,
+        partitions=tuple(await parts.fetchall()),
+    )

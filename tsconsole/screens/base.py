@@ -1,0 +1,185 @@
+"""What every screen of the console has: its keys, from the registry, and a reason for each that
+does not work now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import ClassVar, TypeVar
+
+from rich.text import Text
+from textual import events, on
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.worker import Worker, WorkerState
+
+from tsconsole.actions import Action, Place, actions_at, find_action
+from tsconsole.background import Operation, Severity, Work
+from tsconsole.errors import TsconsoleError
+from tsconsole.formatting import one_line, shorten
+from tsconsole.session import Session
+from tsconsole.widgets.tray import Tray
+
+ScreenResult = TypeVar("ScreenResult")
+
+BREAKPOINTS = [(0, "-narrow"), (100, "-middle"), (140, "-wide")]
+
+
+def bindings(place: Place) -> list[BindingType]:
+    """The bindings of a screen, from the registry."""
+    return [
+        Binding(
+            action.keys,
+            action.name,
+            action.label,
+            id=f"{place}.{action.name}",
+            tooltip=action.meaning,
+            priority=action.priority,
+            show=bool(action.weight),
+        )
+        for action in actions_at(place)
+    ]
+
+
+class ConsoleScreen(Screen[ScreenResult]):
+    """A screen with actions of the registry."""
+
+    place: ClassVar[Place]
+    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
+    AUTO_FOCUS: ClassVar[str | None] = "LiveTable"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+
+    def on_mount(self) -> None:
+        """Let ages and countdowns move."""
+        if self.session.ticks:
+            self.set_interval(1.0, self._tick_when_seen)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Dim an action that cannot be done now."""
+        known = find_action(action, self.place)
+        if known is None or self.why_not(known) is None:
+            return True
+        return None
+
+    def why_not(self, action: Action) -> str | None:
+        """Why an action cannot be done now; None when it can."""
+        if action.changes and self.session.read_only:
+            return "this console was started read-only"
+        if action.changes and self.session.is_lost:
+            return "the server is gone"
+        if action.needs == "operation" and not self.session.running:
+            return "nothing runs"
+        return None
+
+    def on_key(self, event: events.Key) -> None:
+        """Say why, when the key of a dimmed action is pressed."""
+        for action in actions_at(self.place):
+            if event.key not in action.keys.split(","):
+                continue
+            reason = self.why_not(action)
+            if reason is not None:
+                event.stop()
+                self.say(f"{action.label}: {reason}", "warning")
+                return
+
+    def say(self, message: str, severity: Severity = "information") -> None:
+        """Show a notification; its text is never read as markup."""
+        self.notify(one_line(message), severity=severity, markup=False)
+
+    def start(self, verb: str, target: str | None, work: Work) -> None:
+        """Do something in the background, on the App: it goes on when this screen is left."""
+        background = self.session.background
+        if background.is_busy(verb, target):
+            self.say(f"{verb} {target or ''} runs already", "warning")
+            return
+        operation = background.begin(verb, target)
+        self.app.run_worker(
+            background.perform(operation, work),
+            name=worker_name(operation),
+            group="operations",
+            exclusive=False,
+            exit_on_error=False,
+        )
+
+    def spawn(self, work: Callable[[], Coroutine[None, None, None]], group: str) -> None:
+        """Read something for this screen, in place of what its group was reading; it ends with
+        the screen."""
+        _: Worker[None] = self.run_worker(work, group=group, exclusive=True, exit_on_error=False)
+
+    @on(Worker.StateChanged)
+    def worker_failed(self, event: Worker.StateChanged) -> None:
+        """An unforeseen fault of a worker is said, not thrown."""
+        error = event.worker.error
+        if event.state is WorkerState.ERROR and error is not None:
+            message = error.message if isinstance(error, TsconsoleError) else repr(error)
+            self.say(message, "error")
+
+    def cancel_operation(self, operation: Operation) -> None:
+        """Cancel what runs in the background; its query ends on the server."""
+        for worker in self.app.workers:
+            if worker.name == worker_name(operation):
+                worker.cancel()
+
+    def operation_changed(self, operation: Operation) -> None:
+        """Something in the background began, went on or ended."""
+        self.draw_tray()
+        self.refresh_bindings()
+
+    def shows_result(self, operation: Operation) -> bool:
+        """Whether this screen itself shows how an operation ended; else a notification does."""
+        return False
+
+    def draw_tray(self) -> None:
+        """Show what runs in the background."""
+        for tray in self.query(Tray):
+            tray.display_operations(self.session.running, self.session.clock())
+
+    def tick(self) -> None:
+        """A second has passed."""
+        self.draw_tray()
+
+    def action_help(self) -> None:
+        """Show every key of this screen; the chosen one is pressed."""
+        from tsconsole.screens.help import HelpScreen
+
+        def press(name: str | None) -> None:
+            if name is not None:
+                self.call_later(self.run_action, name)
+
+        lines = [(action, self.why_not(action)) for action in actions_at(self.place)]
+        self.app.push_screen(HelpScreen(lines), press)
+
+    def action_leave(self) -> None:
+        """Quit; ask first while something runs."""
+        from tsconsole.screens.confirm import ConfirmScreen
+
+        running = self.session.running
+        if not running:
+            self.app.exit()
+            return
+        names = "\n".join(f"▶ {shorten(operation.title, 60)}" for operation in running)
+        question = Text(f"Still running:\n{names}\n\nQuitting cancels it, on the server too.")
+        self.app.push_screen(
+            ConfirmScreen("Quit", question, "Quit"), lambda yes: self.app.exit() if yes else None
+        )
+
+    def action_back(self) -> None:
+        """Go back to the screen before."""
+        self.dismiss(None)
+
+    def action_log(self) -> None:
+        """Show what this session has done."""
+        from tsconsole.screens.log import LogScreen
+
+        self.app.push_screen(LogScreen(self.session))
+
+    def _tick_when_seen(self) -> None:
+        if self.is_current:
+            self.tick()
+
+
+def worker_name(operation: Operation) -> str:
+    """The name of the worker that carries out an operation."""
+    return f"operation {operation.id}"

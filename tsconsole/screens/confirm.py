@@ -1,0 +1,69 @@
+"""A question before something that cannot be taken back, or that costs a lot."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Static
+
+
+class ConfirmScreen(ModalScreen[bool]):
+    """Says what will happen to what; Cancel has the focus. It may want a name typed."""
+
+    CSS_PATH = "confirm.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,n", "cancel", show=False),
+        Binding("left", "app.focus_previous", show=False),
+        Binding("right", "app.focus_next", show=False),
+    ]
+
+    def __init__(self, title: str, question: Text, verb: str, typed: str | None = None) -> None:
+        super().__init__()
+        self._title = title
+        self._question = question
+        self._verb = verb
+        self._typed = typed
+
+    def compose(self) -> ComposeResult:
+        """The question, the name to be typed, the two ways out."""
+        with Vertical(id="box") as box:
+            box.border_title = Content(self._title)
+            yield Static(self._question, id="question")
+            if self._typed is not None:
+                yield Static(Text.assemble("Type ", (self._typed, "bold"), " to confirm:"))
+                yield Input(id="typed")
+            with Horizontal(id="buttons"):
+                yield Button("Cancel", id="cancel", compact=True)
+                yield Button(self._verb, id="go", compact=True, disabled=self._typed is not None)
+
+    def on_mount(self) -> None:
+        """The harmless way out is the nearest."""
+        self.query_one("#typed" if self._typed is not None else "#cancel").focus()
+
+    @on(Input.Changed, "#typed")
+    def compare(self, event: Input.Changed) -> None:
+        """Open the way only when the name is right."""
+        self.query_one("#go", Button).disabled = event.value.strip() != self._typed
+
+    @on(Input.Submitted, "#typed")
+    def typed(self, event: Input.Submitted) -> None:
+        """Enter after the right name confirms; after a wrong one it does nothing."""
+        if event.value.strip() == self._typed:
+            self.dismiss(True)
+
+    @on(Button.Pressed, "#go")
+    def go(self) -> None:
+        """Yes."""
+        self.dismiss(True)
+
+    @on(Button.Pressed, "#cancel")
+    def action_cancel(self) -> None:
+        """No."""
+        self.dismiss(False)

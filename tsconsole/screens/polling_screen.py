@@ -1,0 +1,151 @@
+"""A screen that is kept fresh: header, banner, refresh interval, hold, and a lost server."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Generic, TypeVar
+
+from textual import on
+from textual.message import Message
+from textual.screen import ModalScreen
+
+from tsconsole.background import Connection
+from tsconsole.polling import Poller, PollFailure
+from tsconsole.screens.base import ConsoleScreen
+from tsconsole.session import Session
+from tsconsole.widgets.banner import Banner
+from tsconsole.widgets.header import Header
+
+Data = TypeVar("Data")
+
+
+class Polled(Message):
+    """A poll has brought data."""
+
+    def __init__(self, data: object) -> None:
+        super().__init__()
+        self.data = data
+
+
+class PollFailed(Message):
+    """A poll has failed."""
+
+    def __init__(self, failure: PollFailure) -> None:
+        super().__init__()
+        self.failure = failure
+
+
+class PollingScreen(ConsoleScreen[None], Generic[Data]):
+    """Fetches while it is seen, and shows what came or why nothing came."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.failure: PollFailure | None = None
+        self.poller: Poller[Data] = Poller(
+            self._fetch_connected,
+            lambda data: self._post(Polled(data)),
+            lambda failure: self._post(PollFailed(failure)),
+            interval=session.interval,
+            clock=session.clock,
+            wanted=self.is_seen,
+        )
+
+    @abstractmethod
+    async def fetch(self, connection: Connection) -> Data:
+        """Read from the database everything that is on this screen."""
+
+    @abstractmethod
+    def show_data(self, data: Data) -> None:
+        """Show what was read."""
+
+    def on_mount(self) -> None:
+        """Begin to poll."""
+        super().on_mount()
+        self.query_one(Header).change(
+            server=self.session.server,
+            profile=self.session.profile,
+            read_only=self.session.read_only,
+            interval=self.poller.interval,
+        )
+        self.spawn(self.poller.run, "poll")
+
+    def is_seen(self) -> bool:
+        """Whether nothing but a dialog is in front of this screen."""
+        if not self.is_attached:
+            return False
+        stack = self.app.screen_stack
+        above = stack[stack.index(self) + 1 :] if self in stack else []
+        return all(isinstance(screen, ModalScreen) for screen in above)
+
+    def on_screen_resume(self) -> None:
+        """Refresh at once what may be old by now."""
+        self.poller.interval = self.session.interval
+        self.poller.poke()
+        self.draw_header()
+
+    @on(Polled)
+    def take(self, event: Polled) -> None:
+        """Show the data."""
+        event.stop()
+        if self.failure is not None:
+            self.say("connected again")
+        self._set_failure(None)
+        self.show_data(event.data)  # type: ignore[arg-type]
+        self.draw_header()
+        self.refresh_bindings()
+
+    @on(PollFailed)
+    def lose(self, event: PollFailed) -> None:
+        """Leave the last data where it is, dimmed, and say why it is old."""
+        event.stop()
+        self._set_failure(event.failure)
+        self.draw_header()
+        self.refresh_bindings()
+
+    def tick(self) -> None:
+        """Carry on ages and countdowns."""
+        super().tick()
+        self.draw_header()
+
+    def draw_header(self) -> None:
+        """Show the age of the data, and the next try when the server is lost."""
+        self.query_one(Header).change(
+            server=self.session.server,
+            interval=self.poller.interval,
+            is_held=self.poller.held,
+            seconds_old=self.session.seconds_old,
+            is_lost=self.failure is not None,
+        )
+        self.query_one(Banner).display_failure(self.failure, self.session.clock())
+
+    def action_slower(self) -> None:
+        """Refresh less often."""
+        self.session.interval = self.poller.slower()
+        self.draw_header()
+
+    def action_faster(self) -> None:
+        """Refresh more often."""
+        self.session.interval = self.poller.faster()
+        self.draw_header()
+
+    def action_hold(self) -> None:
+        """Stop refreshing, or go on."""
+        self.poller.hold()
+        self.draw_header()
+
+    def action_refresh(self) -> None:
+        """Refresh at once."""
+        self.poller.poke()
+
+    def _set_failure(self, failure: PollFailure | None) -> None:
+        self.failure = failure
+        self.session.is_lost = failure is not None and failure.is_lost
+        self.set_class(failure is not None, "-stale")
+
+    async def _fetch_connected(self) -> Data:
+        async with self.session.connect() as connection:
+            return await self.fetch(connection)
+
+    def _post(self, message: Message) -> None:
+        if self.is_attached:
+            self.post_message(message)

@@ -1,0 +1,1 @@
+"""What more than one screen shows, or what a screen is put together from."""

@@ -1,0 +1,46 @@
+"""The server is gone, or does not answer as it should: why, and when the next try is."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from rich.text import Text
+
+from tsconsole.formatting import countdown
+from tsconsole.polling import PollFailure
+from tsconsole.widgets.line import Line, justified
+
+_WHERE = re.compile(
+    r"^Cannot connect to .+?: |(connection is bad|connection failed): "
+    r"|(connection to )?server (at|on socket) \"[^\"]*\"( \([^)]*\))?(, port \d+)? failed: "
+)
+
+
+class Banner(Line):
+    """One line in the colour of an error; not there when all is well."""
+
+    def __init__(self) -> None:
+        super().__init__(classes="banner")
+        self.display = False
+
+    def display_failure(self, failure: PollFailure | None, now: float) -> None:
+        """Show why, and the seconds that are left."""
+        self.display = failure is not None
+        if failure is None:
+            return
+        left = countdown(timedelta(seconds=max(failure.next_try - now, 0) + 0.999))
+        right = Text("connecting …" if left == "now" else f"next try in {left}   ^r now")
+        what = "✗ SERVER LOST  " if failure.is_lost else "✗ POLL FAILED  "
+        width = self.size.width or self.app.size.width - 2
+        self.show(justified(Text(what + cause(failure.message)), right, width))
+
+
+def cause(message: str) -> str:
+    """What went wrong, without where: the header says that.
+
+    >>> cause('Cannot connect to iot at db as me: connection is bad: connection to server at '
+    ...       '"db", port 5432 failed: Connection refused')
+    'Connection refused'
+    """
+    return _WHERE.sub("", message) or message

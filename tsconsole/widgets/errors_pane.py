@@ -1,0 +1,103 @@
+"""The error log: equal errors of one rollup are one row, with a count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from rich.text import Text
+
+from tsconsole.formatting import fit_names, one_line, when
+from tsconsole.models import ErrorEntry
+from tsconsole.themes import palette
+from tsconsole.widgets.live_table import Column
+from tsconsole.widgets.pane import Pane
+
+
+@dataclass(frozen=True)
+class ErrorGroup:
+    """Errors of one rollup that say the same."""
+
+    latest: ErrorEntry
+    count: int = 1
+
+    @property
+    def key(self) -> str:
+        """What stays the same while the count grows."""
+        error = self.latest
+        return f"{error.target_table}/{error.sql_state}/{error.error_message}"
+
+
+def group_errors(errors: Sequence[ErrorEntry]) -> list[ErrorGroup]:
+    """Group a log that has its newest entry first; the newest groups come first."""
+    groups: dict[str, ErrorGroup] = {}
+    for error in errors:
+        group = ErrorGroup(error)
+        known = groups.get(group.key)
+        groups[group.key] = replace(known, count=known.count + 1) if known else group
+    return list(groups.values())
+
+
+class ErrorsPane(Pane):
+    """Pane 3."""
+
+    number = 3
+    title = "Errors"
+    show_header = False
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._groups: list[ErrorGroup] = []
+        self._total = 0
+        self._now: datetime | None = None
+
+    @property
+    def selected(self) -> ErrorEntry | None:
+        """The latest error of the row under the cursor."""
+        key = self.table.selected
+        return next((group.latest for group in self._groups if group.key == key), None)
+
+    def display_errors(self, errors: Sequence[ErrorEntry], now: datetime | None) -> None:
+        """Show these errors."""
+        self._groups, self._total, self._now = group_errors(errors), len(errors), now
+        self.draw()
+
+    def draw(self) -> None:
+        """Write the rows: in two lines each where the pane is narrow."""
+        room = self.size.width - self.table.scrollbar_size_vertical
+        if room <= 0 or self._now is None:
+            return
+        names = [group.latest.target_table or "(no table)" for group in self._groups]
+        moments = [when(group.latest.error_timestamp, self._now) for group in self._groups]
+        first = max(map(len, moments), default=5)
+        is_tall = room < 70
+        if is_tall:
+            columns = [Column("at", "", first), Column("error", "", room - first - 4)]
+        else:
+            second = min(max(map(len, names), default=8), 24)
+            columns = [
+                Column("at", "", first), Column("target", "", second), Column("state", "", 10),
+                Column("error", "", room - first - second - 18),
+            ]  # fmt: skip
+        self.table.lay_out(columns, 2 if is_tall else 1)
+        fitted = fit_names(names, max(room - first - 15, 8) if is_tall else columns[1].width)
+        rows = {}
+        for group, name, moment in zip(self._groups, names, moments, strict=True):
+            rows[group.key] = self._cells(group, fitted[name], moment, is_tall)
+        self.table.show(rows)
+        self.say("" if rows else "No errors: nothing has failed.")
+        self.set_titles(f"{self._total} logged" if self._total else "")
+
+    def _cells(self, group: ErrorGroup, name: str, moment: str, is_tall: bool) -> list[Text]:
+        muted = palette(self.app).muted
+        error = group.latest
+        state = error.sql_state or ""
+        count = f" ×{group.count}" if group.count > 1 else ""
+        message = one_line(error.error_message)
+        at = Text(moment, style=muted)
+        if is_tall:
+            both = Text.assemble((name, "bold"), (f"  {state}{count}", muted), f"\n{message}")
+            both.no_wrap = True
+            return [at, both]
+        return [at, Text(name, style="bold"), Text(state + count, style=muted), Text(message)]

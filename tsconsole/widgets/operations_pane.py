@@ -1,0 +1,208 @@
+"""The rollups with their states, worst first: what is wrong, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.text import Text
+
+from tsconsole.formatting import (
+    ABSENT,
+    age,
+    bar,
+    fit_names,
+    number,
+    one_line,
+    short_number,
+    shorten,
+    took,
+    when,
+)
+from tsconsole.health import STATE
+from tsconsole.intervals import short_interval
+from tsconsole.models import RollupStatus
+from tsconsole.monitor_view import View
+from tsconsole.themes import Palette, palette
+from tsconsole.widgets.live_table import Column
+from tsconsole.widgets.pane import Pane
+
+PADDING = 2
+"""What DataTable puts around each cell."""
+
+_LABELS = {
+    "state": ("STATE", False),
+    "target": ("TARGET", False),
+    "every": ("EVERY", True),
+    "watermark": ("WATERMARK", True),
+    "lag": ("LAG", True),
+    "pending": ("PENDING", True),
+    "rows": ("ROWS/RUN", True),
+    "took": ("TOOK", True),
+    "reason": ("REASON", False),
+}
+_WIDTHS = {"state": 9, "every": 6, "watermark": 11, "lag": 8, "rows": 9, "took": 6}
+
+
+class OperationsPane(Pane):
+    """Pane 1."""
+
+    number = 1
+    title = "Operations"
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._rollups: list[RollupStatus] = []
+        self._total = 0
+        self._view = View()
+        self._now: datetime | None = None
+
+    @property
+    def selected(self) -> RollupStatus | None:
+        """The rollup under the cursor; never one that is hidden."""
+        key = self.table.selected
+        return next((r for r in self._rollups if str(r.id) == key), None)
+
+    def select(self, rollup: RollupStatus) -> bool:
+        """Put the cursor on a rollup; False when it is not shown."""
+        return self.table.select(str(rollup.id))
+
+    def display_rollups(
+        self, rollups: Sequence[RollupStatus], total: int, view: View, now: datetime | None
+    ) -> None:
+        """Show these of all rollups."""
+        self._rollups, self._total, self._view, self._now = list(rollups), total, view, now
+        self.draw()
+
+    def draw(self) -> None:
+        """Write the rows."""
+        room = self.size.width - self.table.scrollbar_size_vertical
+        if room <= 0 or self._now is None:
+            return
+        names = [rollup.target_table for rollup in self._rollups]
+        widths = column_widths(room, max(map(len, names), default=8))
+        fitted = fit_names(names, widths["target"])
+        if self.table.lay_out(self._columns(widths)):
+            self.table.clear()
+        colours = palette(self.app)
+        rows = {}
+        for rollup in self._rollups:
+            cells = rollup_cells(rollup, fitted[rollup.target_table], self._now, colours, widths)
+            rows[str(rollup.id)] = [cells[key] for key in widths]
+        self.table.show(rows)
+        self.say("" if self._rollups else self._nothing())
+        self.draw_titles()
+
+    def draw_titles(self) -> None:
+        """Say how many there are and in which order; below, the reason that did not fit."""
+        noun = "rollup" if self._total == 1 else "rollups"
+        words = f"{self._total} {noun} · {self._view.words}"
+        hidden = self._total - len(self._rollups)
+        if self._view.is_narrowed:
+            by = " and ".join(
+                ["problems only"] * self._view.problems_only
+                + [f"filter “{self._view.filter}”"] * bool(self._view.filter)
+            )
+            words += f" · {hidden} hidden by {by}"
+        below, rollup = "", self.selected
+        if rollup is not None:
+            reason = one_line(rollup.health_reason)
+            room = self.table.size.width - self.table.scrollbar_size_vertical
+            widths = column_widths(room, max(map(len, self._names()), default=8))
+            if len(reason) > widths["reason"]:
+                below = f"{rollup.target_table}: {reason}"
+        self.set_titles(words, below)
+
+    def _names(self) -> list[str]:
+        return [rollup.target_table for rollup in self._rollups]
+
+    def _nothing(self) -> str:
+        if self._view.is_narrowed:
+            return f"All {self._total} rollups are hidden. Press esc to show them again."
+        return (
+            "There are no rollups in this database yet.\n\n"
+            "Press n to create the first: choose a table, and the console proposes the rest."
+        )
+
+    def _columns(self, widths: dict[str, int]) -> list[Column]:
+        columns = []
+        for key, width in widths.items():
+            label, right = _LABELS[key]
+            if key == self._view.sorted_by.column:
+                label += "▲" if self._view.is_reversed else "▼"
+            columns.append(Column(key, label, width, right))
+        return columns
+
+
+def column_widths(room: int, longest_name: int) -> dict[str, int]:
+    """The columns that fit into a width; what is left is for the reason."""
+    if room < 98:
+        keys = ["state", "target", "lag", "pending", "reason"]
+        widest, pending = 22, 8
+    elif room < 138:
+        keys = [key for key in _LABELS if key != "took"]
+        widest, pending = 22, 8
+    else:
+        keys, widest, pending = list(_LABELS), 36, 11
+    widths = {key: _WIDTHS.get(key, 0) for key in keys}
+    if "watermark" in widths and room < 138:
+        widths["watermark"] = 9
+    widths["target"] = min(max(longest_name, 8), widest)
+    widths["pending"] = pending
+    widths["reason"] = max(room - sum(widths.values()) - PADDING * len(keys), 8)
+    return widths
+
+
+def rollup_cells(
+    rollup: RollupStatus,
+    name: str,
+    now: datetime,
+    colours: Palette,
+    widths: dict[str, int],
+) -> dict[str, Text]:
+    """The cells of one rollup: coloured only where something is wrong."""
+    state = STATE[rollup.health_status]
+    style = colours.of(state.style)
+    quiet = colours.muted if state.health in ("OK", "PAUSED") else ""
+    reason = shorten(one_line(rollup.health_reason), widths["reason"])
+    return {
+        "state": Text(f"{state.glyph} {state.health}", style=style or quiet),
+        "target": Text(name, style="bold" if state.style else ""),
+        "every": _right(short_interval(rollup.rollup_interval), colours.muted),
+        "watermark": _right(
+            when(rollup.last_processed_time, now, is_brief=widths.get("watermark", 0) < 11)
+        ),
+        "lag": _right(age(rollup.lag), style if _lags(rollup) else ""),
+        "pending": _pending(rollup, widths["pending"], colours),
+        "rows": _right(_rows(rollup.last_processed_rows)),
+        "took": _right(took(rollup.last_duration)),
+        "reason": Text(reason, style=style or quiet, no_wrap=True),
+    }
+
+
+def _lags(rollup: RollupStatus) -> bool:
+    """Whether the lag is part of what is wrong: nothing has failed, so it must be."""
+    return rollup.retry_count == 0 and rollup.health_status in ("WARNING", "ALERT")
+
+
+def _pending(rollup: RollupStatus, width: int, colours: Palette) -> Text:
+    fraction = rollup.backfill_fraction
+    if fraction is not None and fraction < 1:
+        percent = f"{min(round(fraction * 100), 99)} %"
+        room = width - 5
+        if room < 5:
+            return _right(percent)
+        return Text.assemble(
+            f"{percent:>4} ", (f"{bar(fraction, room):{room}}", colours.bar), no_wrap=True
+        )
+    if rollup.pending_ranges:
+        return _right(short_number(rollup.pending_ranges))
+    return _right(ABSENT, colours.muted)
+
+
+def _rows(rows: int | None) -> str:
+    return number(rows) if rows is None or rows < 10_000_000 else short_number(rows)
+
+
+def _right(text: str, style: str = "") -> Text:
+    return Text(text, style=style, justify="right", no_wrap=True)

@@ -1,0 +1,74 @@
+"""A bordered part of the monitor: a number to jump to, a title, a table or a word about it."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from tsconsole.widgets.live_table import LiveTable
+
+
+class Pane(Vertical):
+    """A table in a frame."""
+
+    number = 0
+    title = ""
+    empty_words = "nothing here"
+    show_header = True
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, classes="pane")
+        self._titles: tuple[str, str] = ("", "")
+        self._words: str | None = None
+
+    def compose(self) -> ComposeResult:
+        """The table, and what is said when it is empty."""
+        yield LiveTable(id=f"{self.id}-table", show_header=self.show_header)
+        yield Static("", classes="empty")
+
+    def on_mount(self) -> None:
+        """Show the title before there is any data."""
+        self.set_titles("")
+        self.say("")
+
+    def on_resize(self) -> None:
+        """Fit into the new width, once the table has its own."""
+        self.call_after_refresh(self.draw)
+
+    def draw(self) -> None:
+        """Write the rows; each pane knows how."""
+
+    @property
+    def table(self) -> LiveTable:
+        """The table of this pane."""
+        return self.query_one(LiveTable)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no row."""
+        return not self.table.row_count
+
+    def set_titles(self, words: str, below: str = "") -> None:
+        """Put words beside the title, and into the lower edge."""
+        if (words, below) == self._titles and self.border_title:
+            return
+        if self._titles[0] != words or not self.border_title:
+            parts = [(f"{self.number} ", "$accent bold"), (self.title, "bold")]
+            if words:
+                parts.append((f" · {words}", "$muted"))
+            self.border_title = Content.assemble(*parts)
+        if self._titles[1] != below:
+            self.border_subtitle = Content(below) if below else None
+        self._titles = (words, below)
+
+    def say(self, words: str) -> None:
+        """Show the table, or words in its place when it is empty."""
+        empty = self.query_one(".empty", Static)
+        self.table.display = not words
+        empty.display = bool(words)
+        if words and words != self._words:
+            empty.update(Text(words))
+        self._words = words

@@ -1,0 +1,82 @@
+"""The retry queue: what failed, how often it was tried, and when it is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.text import Text
+
+from tsconsole.formatting import countdown, fit_names, one_line
+from tsconsole.models import RetryEntry
+from tsconsole.themes import palette
+from tsconsole.widgets.live_table import Column
+from tsconsole.widgets.pane import Pane
+
+
+class RetriesPane(Pane):
+    """Pane 4."""
+
+    number = 4
+    title = "Retries"
+    show_header = False
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._entries: list[RetryEntry] = []
+        self._now: datetime | None = None
+
+    @property
+    def selected(self) -> RetryEntry | None:
+        """The entry under the cursor."""
+        key = self.table.selected
+        return next((entry for entry in self._entries if _key(entry) == key), None)
+
+    def display_retries(self, entries: Sequence[RetryEntry], now: datetime | None) -> None:
+        """Show these entries."""
+        self._entries, self._now = list(entries), now
+        self.draw()
+
+    def draw(self) -> None:
+        """Write the rows: next try first, then what waits for an operator."""
+        room = self.size.width - self.table.scrollbar_size_vertical
+        if room <= 0 or self._now is None:
+            return
+        names = [entry.target_table for entry in self._entries]
+        is_wide = room >= 70
+        room -= 6 + 10 + 6
+        first = min(max(map(len, names), default=8), 24) if is_wide else max(room, 8)
+        columns = [
+            Column("target", "", first), Column("try", "", 6, True), Column("next", "", 10),
+        ]  # fmt: skip
+        if is_wide:
+            columns.append(Column("error", "", room - first - 2))
+        self.table.lay_out(columns)
+        fitted = fit_names(names, first)
+        rows = {}
+        for entry in self._entries:
+            rows[_key(entry)] = self._cells(entry, fitted[entry.target_table])[: len(columns)]
+        self.table.show(rows)
+        self.say("" if rows else "Nothing waits for a retry.")
+        gave_up = sum(entry.gave_up_at is not None for entry in self._entries)
+        self.set_titles(f"{gave_up} gave up" if gave_up else "")
+
+    def _cells(self, entry: RetryEntry, name: str) -> list[Text]:
+        colours = palette(self.app)
+        if entry.gave_up_at is not None:
+            following = Text("gave up", style=f"bold {colours.error}")
+        elif entry.next_retry_time is None or self._now is None:
+            following = Text("", style=colours.muted)
+        else:
+            left = countdown(entry.next_retry_time - self._now)
+            following = Text("now" if left == "now" else f"in {left}")
+        return [
+            Text(name, style="bold"),
+            Text(f"{entry.retry_count}/{entry.max_retries}", justify="right"),
+            following,
+            Text(one_line(entry.error_message), style=colours.muted, no_wrap=True),
+        ]
+
+
+def _key(entry: RetryEntry) -> str:
+    return f"{entry.rollup_id}/{entry.work}"
