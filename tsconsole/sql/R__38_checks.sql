@@ -156,10 +156,14 @@ begin
     if kind is null or kind not in ('r', 'p', 'v', 'm', 'f') then
         raise exception 'source % is not a table or a view', coalesce(tsconsole.qualified_name(source), 'null') using
             errcode = 'TS001', hint = 'source_table_name is a table, a view or a foreign table.';
+    elsif (select c.relpersistence = 't' from pg_class c where c.oid = source) then
+        raise exception 'source % is a temporary table', source using
+            errcode = 'TS004', hint = 'Workers could not read it; use an ordinary or an unlogged table.';
     elsif not has_table_privilege(source, 'select') then
         raise exception 'role % may not read source %', current_user, tsconsole.qualified_name(source) using
             errcode = '42501', hint = format('grant select on %s to %I;', tsconsole.qualified_name(source), current_user);
     end if;
+    perform tsconsole.check_not_prepared(source);
 end;
 $$;
 

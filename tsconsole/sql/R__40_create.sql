@@ -213,7 +213,7 @@ begin
     execute format('create index on %s (lo)', tsconsole.pending_table(rollup_id));
     perform tsconsole.give_to_owner('table', tsconsole.pending_table(rollup_id));
     execute format('comment on table %s is %L', tsconsole.pending_table(rollup_id),
-        'Ranges of buckets that steps must still compute (kind h, history) or recompute (kind l, late), of all series or of the one in d1, d2, …');
+        'Ranges of buckets that steps must still compute (kind h, history) or recompute (kind l, late; r, everything again), of all series or of the one in d1, d2, …');
 end;
 $$;
 

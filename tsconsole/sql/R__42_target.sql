@@ -181,6 +181,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select greatest(
         (select p.retained_from from silver.timeseries_rollup_config p where p.target_table = (config).source_table),
+        (config).source_gone_before,
         tsconsole.axis_clock(config) - (config).source_retention);
 $$;
 

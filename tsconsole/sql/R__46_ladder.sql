@@ -110,6 +110,10 @@ begin
         raise exception '% is read by %', tsconsole.qualified_name(target), readers using
             errcode = 'TS004', hint = 'Drop the levels above first.';
     end if;
+    if config.change_tracking = 'trigger' and exists (select from pg_class c where c.oid = config.source_table) then
+        -- Writers in flight may still log into the pending table; those that come later find functions without it.
+        perform tsconsole.lock_source(config.source_table);
+    end if;
     -- Waits for the step in hand, at most lock_timeout.
     foreach work in array array['frontier', 'recompute', 'history'] loop
         perform pg_advisory_xact_lock(tsconsole.lock_class(work), config.id::integer);
@@ -121,9 +125,12 @@ begin
     end if;
     delete from silver.timeseries_rollup_config c where c.id = config.id;
     perform tsconsole.end_tracking(config.source_table, config.time_column);
+exception when lock_not_available then
+    raise exception '% is in use and was not dropped: %', tsconsole.qualified_name(target), sqlerrm using
+        errcode = 'TS005', hint = 'Pause the rollup, or wait for long transactions on it and its source to end, and try again.';
 end;
 $$;
 
 comment on function silver.drop_rollup(regclass, boolean) is
-'Ends a rollup and drops its target; with keep_data the target stays as a plain table. Its logs stay. Waits up to 5 s for a step in hand. TS002 when it is not a rollup, TS004 when another rollup reads it.
+'Ends a rollup and drops its target; with keep_data the target stays as a plain table. Its logs stay. Waits up to 5 s for a step in hand. TS002 when it is not a rollup, TS004 when another rollup reads it, TS005 when it is in use.
 Example: select silver.drop_rollup(''silver.meters_1h'', keep_data := true);';

@@ -2,12 +2,15 @@
 
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
-create or replace function tsconsole.tracking_obstacle(source regclass) returns text
+create or replace function tsconsole.tracking_obstacle(source regclass, time_column text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select case
         when c.relkind not in ('r', 'p') then 'it is not a table'
+        -- A virtual column (from 18 on) has no value yet when a trigger looks.
+        when exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = tracking_obstacle.time_column and a.attgenerated = 'v')
+            then 'its time column is a virtual generated column'
         when c.relkind = 'r' and exists (select from pg_inherits i where i.inhparent = c.oid) then 'other tables inherit from it'
         when exists (select from tsconsole.with_partitions(source) p where not has_table_privilege(p, 'trigger'))
             then format('role %s may not create triggers on it or on one of its partitions', current_user)
@@ -17,9 +20,9 @@ as $$
     from pg_class c where c.oid = source;
 $$;
 
-comment on function tsconsole.tracking_obstacle(regclass) is
+comment on function tsconsole.tracking_obstacle(regclass, text) is
 'Why late changes of a source cannot be logged by triggers; null when they can.
-Example: select tsconsole.tracking_obstacle(''raw.readings'');';
+Example: select tsconsole.tracking_obstacle(''raw.readings'', ''ts'');';
 
 
 create or replace function tsconsole.choose_tracking(wanted silver.timeseries_rollup_config, parent silver.timeseries_rollup_config) returns text
@@ -28,7 +31,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     mode text := wanted.change_tracking;
-    obstacle text := tsconsole.tracking_obstacle(wanted.source_table);
+    obstacle text := tsconsole.tracking_obstacle(wanted.source_table, wanted.time_column);
 begin
     if mode is null or mode not in ('auto', 'trigger', 'look_back', 'none') then
         raise exception 'change_tracking % is not known', coalesce(quote_literal(mode), 'null') using

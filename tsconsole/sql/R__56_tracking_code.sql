@@ -152,9 +152,15 @@ $block$,
         ', ' || nullif(u.list, ''),
         source::oid)
     from (select coalesce(string_agg(case
+              -- A virtual column has no value yet when a trigger looks: compute it.
+              when v.generated is not null then format('(select %s from (select %s.*) s)', v.generated, row_name)
               when d.expression ~ '^s\.("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)$' then row_name || substr(d.expression, 2)
               else format('(select %s from (select %s.*) s)', d.expression, row_name) end, ', ' order by d.ordinal), '') as list
-          from tsconsole.tracked_dimensions(source, time_column) d) u;
+          from tsconsole.tracked_dimensions(source, time_column) d
+          left join lateral (
+              select pg_get_expr(g.adbin, g.adrelid) as generated
+              from pg_attribute a join pg_attrdef g on g.adrelid = a.attrelid and g.adnum = a.attnum
+              where a.attrelid = source and a.attgenerated = 'v' and d.expression = format('s.%I', a.attname)) v on true) u;
 $$;
 
 comment on function tsconsole.tracker_block(regclass, text, text) is

@@ -162,8 +162,8 @@ as $$
     -- in a long transaction a bucket must not freeze later than it does for a step.
     select format(
         'select coalesce(range_agg(k.range), ''{}'') as ranges from ('
-        'select tstzrange(null, tsconsole.bucket_ceiling(%1$L::interval, max(case when c.id = %4$s then greatest(c.retained_from, %5$s - c.source_retention) else c.retained_from end), %2$L, %3$L::timestamptz)) as range '
-        'from silver.timeseries_rollup_config c where c.id = any (%6$L::bigint[]) having max(case when c.id = %4$s then greatest(c.retained_from, %5$s - c.source_retention) else c.retained_from end) is not null '
+        'select tstzrange(null, tsconsole.bucket_ceiling(%1$L::interval, max(case when c.id = %4$s then greatest(c.retained_from, c.source_gone_before, %5$s - c.source_retention) else c.retained_from end), %2$L, %3$L::timestamptz)) as range '
+        'from silver.timeseries_rollup_config c where c.id = any (%6$L::bigint[]) having max(case when c.id = %4$s then greatest(c.retained_from, c.source_gone_before, %5$s - c.source_retention) else c.retained_from end) is not null '
         'union all select tstzrange(case when isfinite(f.lo) then silver.time_bucket(%1$L::interval, f.lo, %2$L, %3$L::timestamptz) end, '
         'case when isfinite(f.hi) then tsconsole.bucket_ceiling(%1$L::interval, f.hi, %2$L, %3$L::timestamptz) end) '
         'from tsconsole.frozen_range f where f.source_table = %7$s::regclass) k',

@@ -6,7 +6,7 @@ create or replace function tsconsole.live_view(config silver.timeseries_rollup_c
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select format('%I.%I', n.nspname, tsconsole.fit_name(c.relname || '_live'))
+    select coalesce(tsconsole.qualified_name(tsconsole.existing_live_view((config).id)), format('%I.%I', n.nspname, tsconsole.fit_name(c.relname || '_live')))
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = (config).target_table;
 $$;
 

@@ -84,7 +84,10 @@ as $$
 declare
     found_work boolean;
 begin
-    if work = 'frontier' then
+    -- While its triggers are away for DDL, nothing may be called complete.
+    if exists (select from tsconsole.prepared_source p where p.source_table = (config).source_table) then
+        return false;
+    elsif work = 'frontier' then
         return coalesce(tsconsole.bucket_floor(config, nullif(least(tsconsole.possible_horizon(config), tsconsole.axis_time(config, as_of - tsconsole.lateness(config) - tsconsole.clock_margin())), '-infinity')) > (config).last_processed_time, false);
     end if;
     execute format('select exists (select from %s p where %s)',
@@ -105,9 +108,9 @@ as $$
     -- A ladder's history goes bottom up, each bucket once; and nothing is recomputed that history still has to compute.
     select case work
         when 'history' then 'p.kind = ''h'''
-        else format('p.kind = ''l'' and p.lo < $1 and not exists (select from %s q where q.kind = ''h'' and q.lo < p.hi and q.hi > p.lo)',
+        else format('p.kind in (''l'', ''r'') and p.lo < $1 and not exists (select from %s q where q.kind = ''h'' and q.lo < p.hi and q.hi > p.lo)',
                     tsconsole.pending_table((config).id)) end
-        || coalesce((select format(' and not exists (select from %s q where q.kind = ''h'' and q.lo < p.hi and q.hi > p.lo)',
+        || coalesce((select format(' and not exists (select from %s q where (q.kind = ''h'' or q.kind = ''r'' and p.kind = ''r'') and q.lo < p.hi and q.hi > p.lo)',
                                    tsconsole.pending_table(parent.id))
                      from silver.timeseries_rollup_config parent where parent.target_table = (config).source_table), '');
 $$;
@@ -293,6 +296,7 @@ begin
         raise exception '% was dropped', gone using
             errcode = 'TS002', hint = 'Drop the rollup with silver.drop_rollup, or restore the table and create the rollup again.';
     end if;
+    perform tsconsole.check_not_prepared((config).source_table);
 end;
 $$;
 

@@ -201,11 +201,11 @@ begin
     execute format(
         'select array_agg(id), min(lo), max(lo), max(width_before), max(hi) from ('
         '  select p.ctid as id, p.lo, p.hi, coalesce(sum(case when p.all_series then p.hi - p.lo else ''0'' end) over (order by p.lo, p.ctid rows between unbounded preceding and 1 preceding), ''0'') as width_before'
-        '  from %s p where %s order by p.lo, p.ctid limit 5000) q where width_before < $2',
+        '  from %s p where p.kind = ''l'' and %s order by p.lo, p.ctid limit 5000) q where width_before < $2',
         tsconsole.pending_table((config).id), tsconsole.eligible(config, 'recompute'))
     into range.entries, first_lo, last_lo, width_before, last_hi using (config).last_processed_time, width;
     if range.entries is null then
-        return null;
+        return tsconsole.choose_refill(config);
     end if;
     range.lo := first_lo;
     next_row := least(tsconsole.edge_row(config, 'min', first_lo, last_hi),

@@ -105,7 +105,7 @@ begin
     -- A late range wholly inside what is computed now needs no work of its own. It must go in a statement before the
     -- aggregate: what arrives after this statement may be invisible to the aggregate, and stays.
     if work <> 'recompute' then
-        execute format('delete from %s where kind = ''l'' and lo >= $1 and hi <= $2', tsconsole.pending_table((config).id))
+        execute format('delete from %s where kind <> ''h'' and lo >= $1 and hi <= $2', tsconsole.pending_table((config).id))
         using (range).lo, (range).hi;
         perform tsconsole.forget_logged(config);
     end if;

@@ -77,7 +77,7 @@ as $$
     select case
         when not config.is_active then 'PAUSED'
         when state.gone is not null or retry.gave_up_at is not null or state.ran > config.alert_threshold then 'ALERT'
-        when retry.next_retry_time is not null then 'WARNING'
+        when retry.next_retry_time is not null or state.prepared is not null then 'WARNING'
         when state.ran is not null then 'RUNNING'
         when behind > config.alert_threshold + config.refresh_interval then 'ALERT'
         when behind > 2 * config.refresh_interval + interval '10 seconds' then 'WARNING'
@@ -88,6 +88,7 @@ as $$
         when retry.gave_up_at is not null then format('gave up after %s retries: %s', retry.retry_count, error_message)
         when state.ran > config.alert_threshold then 'a step has run for ' || tsconsole.in_words(state.ran)
         when retry.next_retry_time is not null then format('retry %s of %s %s: %s', retry.retry_count, config.max_retries, state.retry_in, error_message)
+        when state.prepared is not null then state.prepared
         when state.ran is not null then 'a step has run for ' || tsconsole.in_words(state.ran) || state.backfill
         when behind > 2 * config.refresh_interval + interval '10 seconds'
             then format('%s behind%s', tsconsole.in_words(behind), tsconsole.holder_in_words(config))
@@ -96,6 +97,8 @@ as $$
     from (select
         case when not exists (select from pg_class c where c.oid = config.source_table) then 'source ' || config.source_name
              when not exists (select from pg_class c where c.oid = config.target_table) then 'target ' || config.target_name end as gone,
+        (select format('stopped for DDL on %1$s since %2$s ago: call silver.refresh_source(''%1$s'')', tsconsole.qualified_name(p.source_table), tsconsole.in_words(clock_timestamp() - p.prepared_at))
+         from tsconsole.prepared_source p where p.source_table = config.source_table) as prepared,
         clock_timestamp() - running_since as ran,
         case when retry.next_retry_time > clock_timestamp()
              then 'in ' || tsconsole.in_words(retry.next_retry_time - clock_timestamp()) else 'is due' end as retry_in,

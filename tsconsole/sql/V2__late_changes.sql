@@ -50,6 +50,21 @@ create table tsconsole.frozen_range (
 
 comment on table tsconsole.frozen_range is 'Ranges that a source no longer holds, because a partition was dropped or detached. What was rolled up from them stays as it is.';
 
+create table tsconsole.prepared_source (
+    source_table regclass    primary key,
+    prepared_at  timestamptz not null default clock_timestamp(),
+    prepared_by  xid8        not null default pg_current_xact_id(),
+    files        text[]      not null,
+    row_changes  bigint      not null,
+    view_rights  jsonb       not null
+);
+
+comment on table tsconsole.prepared_source is 'Sources whose triggers and live views are away for DDL, from silver.prepare_source_ddl to silver.refresh_source: which files they had then, what the transaction had changed, and who may read the live views.';
+
+alter table silver.timeseries_rollup_config add column source_gone_before timestamptz;
+
+comment on column silver.timeseries_rollup_config.source_gone_before is 'Source rows below this time may have vanished under an earlier, shorter source_retention: what is stored there stays as it is.';
+
 -- The trigger functions run as the writer and call the logger, which runs as its owner.
 grant usage on schema tsconsole to public;
 

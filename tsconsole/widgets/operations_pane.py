@@ -143,7 +143,7 @@ def column_widths(room: int, longest_name: int) -> dict[str, int]:
         keys = [key for key in _LABELS if key != "took"]
         widest, pending = 22, 8
     else:
-        keys, widest, pending = list(_LABELS), 36, 11
+        keys, widest, pending = list(_LABELS), 40, 11
     widths = {key: _WIDTHS.get(key, 0) for key in keys}
     if "watermark" in widths and room < 138:
         widths["watermark"] = 9
