@@ -186,6 +186,24 @@ def test_retention_beside_workers_loses_nothing(
         == 3 * 144  # fmt: skip
 
 
+def test_a_step_beside_an_inventory_in_the_making_loses_nothing(
+    parts: psycopg.Connection, connect: Connect
+) -> None:
+    """One step notes that a partition is gone; one of another rollup runs meanwhile."""
+    create(parts, "raw.readings", "other", "1 hour", dimensions=["device"])
+    run(parts)
+    parts.execute("select silver.bulk_load('raw.readings', '2025-03-01', '2025-03-03')")
+    parts.execute("drop table raw.day1")
+    first, second = connect(autocommit=False), connect()
+    step = "select outcome from silver.perform_step('silver.{}')"
+    first.execute(step.format("r_1m"))
+    assert second.execute(step.format("other")).fetchone()[0] in ("done", "busy", "idle")
+    first.commit()
+    run(parts)
+    assert_true_rollup(parts, "silver.other", HOUR, "ever", "device")
+    assert_ladder(parts, "ever")
+
+
 def test_a_level_made_while_the_one_below_recomputes_misses_nothing(
     parts: psycopg.Connection, connect: Connect
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from sql.support import (
+    add_readings,
     assert_true_rollup,
     assert_verified,
     create,
@@ -186,6 +187,31 @@ def test_savepoints_and_rollbacks_hide_no_late_row(tracked: psycopg.Connection) 
         tracked.execute("rollback to savepoint b")
     run(tracked)
     assert_ladder(tracked)
+
+
+def test_a_step_between_two_bulk_loads_of_a_transaction(tracked: psycopg.Connection) -> None:
+    with tracked.transaction():
+        tracked.execute("select silver.bulk_load('raw.readings', '2025-03-01', '2025-03-02')")
+        add_readings(tracked, "2025-03-01 05:00:30Z", 10)
+        run(tracked)
+        add_readings(tracked, "2025-03-01 08:00:30Z", 10)
+    run(tracked)
+    assert_ladder(tracked)
+
+
+def test_a_level_dropped_beside_a_step_below_it_fails_nothing(
+    tracked: psycopg.Connection, connect: Connect
+) -> None:
+    tracked.execute("update raw.readings set power = power + 1 where ts < '2025-03-01 02:00Z'")
+    dropper = connect(autocommit=False)
+    dropper.execute("select silver.drop_rollup('silver.r_1h')")
+    tracked.execute("set statement_timeout = '10 s'")
+    step = tracked.execute("select outcome from silver.perform_step('silver.r_1m')").fetchone()
+    assert step[0] in ("busy", "idle")
+    dropper.commit()
+    run(tracked)
+    assert value(tracked, "select count(*) from silver.timeseries_error_log") == 0
+    assert_true_rollup(tracked, "silver.r_1m", MINUTE, keys="device")
 
 
 def test_a_virtual_column_is_a_dimension_like_any_other(db: psycopg.Connection) -> None:

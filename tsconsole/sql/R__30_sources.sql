@@ -154,6 +154,7 @@ as $$
       and n.nspname not in ('pg_catalog', 'information_schema', 'tsconsole', 'partman', 'cron')
       and n.nspname !~ '^pg_(toast|temp)'
       and not (n.nspname = 'silver' and c.relname ~ '^timeseries_(rollup_config|dimension_config|refresh_log|error_log|operations_monitor|retry_queue)$')
+      and not exists (select from silver.timeseries_rollup_config r where tsconsole.live_view(r) = format('%I.%I', n.nspname, c.relname))
       and has_table_privilege(c.oid, 'select')
       and exists (select from tsconsole.columns(c.oid) col
                   where col.base_name in ('timestamp with time zone', 'timestamp without time zone', 'date'))

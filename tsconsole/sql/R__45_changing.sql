@@ -51,7 +51,7 @@ begin
         exception
             when lock_not_available then
                 null;
-            when dependent_objects_still_exist then
+            when dependent_objects_still_exist or feature_not_supported then
                 get stacked diagnostics objects = pg_exception_detail;
                 raise exception '%', sqlerrm using
                     errcode = 'TS004', detail = objects, hint = 'Drop what reads it, and create that again afterwards.';

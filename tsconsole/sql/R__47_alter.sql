@@ -47,7 +47,9 @@ begin
         order by a.key
     loop
         execute format('update silver.timeseries_rollup_config set %1$I = ($1).%1$I where id = $2', setting) using after, before.id;
-        return next;
+        if setting <> 'source_gone_before' then
+            return next;
+        end if;
     end loop;
 end;
 $$;

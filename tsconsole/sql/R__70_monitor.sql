@@ -85,14 +85,15 @@ as $$
         case
         when not config.is_active then 'paused by an operator'
         when state.gone is not null then state.gone || ' was dropped'
-        when retry.gave_up_at is not null then format('gave up after %s retries: %s', retry.retry_count, error_message)
+        when retry.gave_up_at is not null then format('gave up after %s: %s', case retry.retry_count when 0 then 'the first try' when 1 then '1 retry' else retry.retry_count || ' retries' end, error_message)
         when state.ran > config.alert_threshold then 'a step has run for ' || tsconsole.in_words(state.ran)
         when retry.next_retry_time is not null then format('retry %s of %s %s: %s', retry.retry_count, config.max_retries, state.retry_in, error_message)
         when state.prepared is not null then state.prepared
         when state.ran is not null then 'a step has run for ' || tsconsole.in_words(state.ran) || state.backfill
         when behind > 2 * config.refresh_interval + interval '10 seconds'
             then format('%s behind%s', tsconsole.in_words(behind), tsconsole.holder_in_words(config))
-        when not isfinite(config.last_processed_time) then 'the source has no rows yet'
+        when not isfinite(config.last_processed_time) then case when config.change_tracking = 'ladder'
+            then 'the level below has no complete bucket yet' else 'the source has no rows yet' end
         else 'up to date' || state.backfill end
     from (select
         case when not exists (select from pg_class c where c.oid = config.source_table) then 'source ' || config.source_name

@@ -1,0 +1,63 @@
+"""The console on a database in a known state, under a clock that stands still."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+# Before Textual is imported: it reads the environment when it is.
+for _name in [n for n in os.environ if n == "NO_COLOR" or n.startswith("TEXTUAL")]:
+    if _name != "TEXTUAL_SNAPSHOT_TEMPDIR":
+        del os.environ[_name]
+# The snapshot plugin sets this before its workers start, and wants it in each of them.
+if "TEXTUAL_SNAPSHOT_TEMPDIR" not in os.environ:
+    os.environ["TEXTUAL_SNAPSHOT_TEMPDIR"] = tempfile.mkdtemp(prefix="tsconsole-pictures-")
+os.environ.update(TZ="UTC", LC_ALL="C.UTF-8", TERM="xterm-256color", COLORTERM="truecolor")
+time.tzset()
+
+import psycopg  # noqa: E402
+import pytest  # noqa: E402
+
+from console.states import FixedServer  # noqa: E402
+from tsconsole.app import TsConsole  # noqa: E402
+from tsconsole.config import ConsoleConfig  # noqa: E402
+from tsconsole.database import Settings  # noqa: E402
+
+MakeConsole = Callable[..., TsConsole]
+
+
+@pytest.fixture
+def fixed_server(monkeypatch: pytest.MonkeyPatch) -> FixedServer:
+    """A server on which it is always the same time."""
+    return FixedServer(monkeypatch)
+
+
+@pytest.fixture
+def console(database: str) -> MakeConsole:
+    """Makes consoles on `database` whose own clock stands still."""
+
+    def make(dsn: str = database, **options: Any) -> TsConsole:
+        config = ConsoleConfig(theme=options.pop("theme", None))
+        settings = Settings(dsn=dsn, origin="--dsn", connect_timeout=2.0)
+        return TsConsole(settings, config, **({"clock": lambda: 1000.0, "ticks": False} | options))
+
+    return make
+
+
+@pytest.fixture
+def billing(db: psycopg.Connection) -> psycopg.Connection:
+    """A source of two days of readings, and a view over it that can be made to fail."""
+    db.execute("""
+        create table raw.billing (
+            ts timestamptz not null, account_id int, amount float8, parts int);
+        insert into raw.billing
+        select date_trunc('hour', now()) - i * interval '10 minutes', i % 5, i, 2
+          from generate_series(1, 288) as i;
+        create index on raw.billing (ts);
+        create view raw.ratio as select ts, account_id, amount / parts as ratio from raw.billing;
+        analyze raw.billing;
+    """)
+    return db

@@ -1,0 +1,77 @@
+"""One registry of actions: bindings, footer and help cannot disagree."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+from textual.binding import Binding
+
+from tsconsole.actions import ACTIONS, actions_at, clashes, find_action, footer_at
+from tsconsole.app import TsConsole
+from tsconsole.screens.base import ConsoleScreen
+from tsconsole.screens.connect import ConnectScreen
+from tsconsole.screens.create import CreateScreen
+from tsconsole.screens.details import DetailsScreen
+from tsconsole.screens.install import InstallScreen
+from tsconsole.screens.log import LogScreen
+from tsconsole.screens.monitor import MonitorScreen
+from tsconsole.screens.reader import ReaderScreen
+
+SCREENS = [
+    ConnectScreen, InstallScreen, MonitorScreen, DetailsScreen, CreateScreen, LogScreen,
+    ReaderScreen,
+]  # fmt: skip
+
+
+def test_no_key_means_two_things_on_one_screen() -> None:
+    assert clashes() == []
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_screen_can_do_what_the_registry_says(screen: type[ConsoleScreen[object]]) -> None:
+    for action in actions_at(screen.place):
+        name = action.name.split("(")[0]
+        owner = TsConsole if name.startswith("app.") else screen
+        assert callable(getattr(owner, f"action_{name.removeprefix('app.')}", None)), name
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_bindings_are_the_registry(screen: type[ConsoleScreen[object]]) -> None:
+    bound = {b.action: b.key for b in screen.__dict__["BINDINGS"] if isinstance(b, Binding)}
+    assert bound == {action.name: action.keys for action in actions_at(screen.place)}
+
+
+def test_every_action_is_explained_and_can_be_found() -> None:
+    for action in ACTIONS:
+        assert action.meaning and action.label and action.places
+        for place in action.places:
+            name = action.name.split("(")[0].removeprefix("app.")
+            assert find_action(name, place) is not None
+
+
+def test_footers_lead_to_the_help() -> None:
+    for screen in SCREENS:
+        assert any("help" in action.name for action in footer_at(screen.place)), screen
+
+
+def test_keys_that_terminals_and_tmux_take_are_not_used() -> None:
+    used = {key for action in ACTIONS for key in action.keys.split(",")}
+    assert not used & {"ctrl+a", "ctrl+b", "ctrl+enter", "ctrl+z", "ctrl+c", "ctrl+q"}
+
+
+def test_what_changes_the_database_says_so() -> None:
+    changing = {action.name for action in ACTIONS if action.changes}
+    assert changing == {
+        "run", "retry", "maintain", "pause", "drop", "create", "run_all", "retry_all",
+        "maintain_all", "create_now", "install",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "module", ["actions", "formatting", "create_form", "intervals", "widgets.banner"]
+)
+def test_examples_in_docstrings(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"tsconsole.{module}"))
+    assert result.attempted and not result.failed
