@@ -25,7 +25,12 @@ begin
         (tsconsole.key_columns(parent))[2:] <@ plain_columns,
         array[config.time_column, 'rollup_count'] || array(select d ->> 'column_name' from jsonb_array_elements(planned) d)) m;
 
-    execute tsconsole.target_statement(config, planned, measures);
+    begin
+        execute tsconsole.target_statement(config, planned, measures);
+    exception when duplicate_table or unique_violation then
+        raise exception 'target % exists already', config.target_name using
+            errcode = 'TS003', hint = 'Another session has just created it.';
+    end;
     config.target_table := config.target_name;
     perform tsconsole.give_to_owner('table', config.target_name);
     execute format('create unique index on %s (%I%s) nulls not distinct', config.target_name, config.time_column,

@@ -140,7 +140,8 @@ set search_path = pg_catalog, pg_temp
 as $$
     -- Top first: each level's view reads that of the level below.
     select coalesce(array_agg(format('select tsconsole.drop_live_view(c) from silver.timeseries_rollup_config c where c.id = %s', i.id) order by i.rank desc), '{}')
-    from unnest(rollup_ids) with ordinality i (id, rank);
+    from unnest(rollup_ids) with ordinality i (id, rank)
+    where to_regclass('tsconsole.stale_' || i.id) is not null;
 $$;
 
 comment on function tsconsole.drop_view_statements(bigint[]) is

@@ -114,6 +114,9 @@ begin
         -- Writers in flight may still log into the pending table; those that come later find functions without it.
         perform tsconsole.lock_source(config.source_table);
     end if;
+    -- A step of the level below must not hand changes on to it meanwhile.
+    perform pg_advisory_xact_lock(tsconsole.lock_class('readers'), p.id::integer)
+    from silver.timeseries_rollup_config p where p.target_table = config.source_table;
     -- Waits for the step in hand, at most lock_timeout.
     foreach work in array array['frontier', 'recompute', 'history'] loop
         perform pg_advisory_xact_lock(tsconsole.lock_class(work), config.id::integer);

@@ -64,7 +64,8 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    clearable constant text[] := '{allowed_lateness,refresh_interval,processing_window,chunk_interval,retention_period,source_retention,max_retries,alert_threshold,max_execution_time}';
+    clearable constant text[] := array['allowed_lateness', 'refresh_interval', 'processing_window', 'chunk_interval', 'retention_period',
+        'source_retention', 'max_retries', 'alert_threshold', 'max_execution_time'];
     wrong text;
 begin
     select coalesce(quote_literal(c), 'null') into wrong from unnest(clear) c where c is null or c <> all (clearable) limit 1;
@@ -260,7 +261,7 @@ begin
                       where m.rollup_id = config.id and m.source_column = w.source_column and m.aggregate = w.aggregate) limit 1;
     if found or measures = '{}' then
         raise exception '%', coalesce(problem, 'measures is empty') using errcode = 'TS001',
-            hint = 'It has: ' || tsconsole.measure_arguments(config.id);
+            hint = format('It has: %s', tsconsole.measure_arguments(config.id));
     end if;
     select format('%s of %I is read by %s', w.aggregate, w.source_column, tsconsole.qualified_name(c.target_table)) into problem
     from tsconsole.wanted_aggregates(measures) w

@@ -106,7 +106,6 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    probe regclass;
     index_name regclass;
     item record;
 begin
@@ -116,7 +115,6 @@ begin
     end if;
     -- PostgreSQL itself renames the columns in the expression: it is an index of a copy that has the old names first.
     execute format('create temporary table tsconsole_probe (like %s)', tsconsole.qualified_name(source));
-    probe := to_regclass('pg_temp.tsconsole_probe');
     for item in select r.value as old, 'tsconsole ' || r.rank as new from jsonb_each_text(renames) with ordinality r (key, value, rank)
                 union all select 'tsconsole ' || r.rank, r.key from jsonb_each_text(renames) with ordinality r (key, value, rank) loop
         execute format('alter table pg_temp.tsconsole_probe rename column %I to %I', item.old, item.new);

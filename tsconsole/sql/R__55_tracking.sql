@@ -113,7 +113,7 @@ begin
     values (config.source_table, config.time_column, clock_timestamp(), config.allowed_lateness, '')
     on conflict (source_table, time_column) do update set lateness = least(t.lateness, excluded.lateness);
     if not exists (select from tsconsole.source_partition p where p.source_table = config.source_table) then
-        perform tsconsole.take_inventory(config.source_table, config.time_column);
+        perform tsconsole.take_inventory(config.source_table, tsconsole.inventory(config.source_table, config.time_column));
     end if;
 end;
 $$;

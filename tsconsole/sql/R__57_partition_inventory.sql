@@ -46,56 +46,84 @@ comment on function tsconsole.partition_bounds(regclass, text) is
 Example: select * from tsconsole.partition_bounds(''raw.readings'', ''ts'');';
 
 
-create or replace function tsconsole.take_inventory(source regclass, time_column text) returns void
+create or replace function tsconsole.inventory(source regclass, time_column text) returns tsconsole.source_partition[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(array_agg(row(source, p.partition, (select d.oid from pg_database d where d.datname = current_database()),
+                                  p.file_node, p.attached_by, b.range_start, b.range_end)::tsconsole.source_partition), '{}')
+    from tsconsole.present_partitions(source) p join tsconsole.partition_bounds(source, inventory.time_column) b using (partition);
+$$;
+
+comment on function tsconsole.inventory(regclass, text) is
+'The partitions of a source as they are now, read at one moment.
+Example: select unnest(tsconsole.inventory(''raw.readings'', ''ts''));';
+
+
+create or replace function tsconsole.take_inventory(source regclass, present tsconsole.source_partition[]) returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    insert into tsconsole.source_partition (source_table, partition, database, file_node, attached_by, range_start, range_end)
-    select source, p.partition, (select d.oid from pg_database d where d.datname = current_database()),
-           p.file_node, p.attached_by, b.range_start, b.range_end
-    from tsconsole.present_partitions(source) p join tsconsole.partition_bounds(source, take_inventory.time_column) b using (partition)
+    delete from tsconsole.source_partition s
+    where s.source_table = source and s.partition not in (select p.partition from unnest(present) p);
+    insert into tsconsole.source_partition select p.* from unnest(present) p
     on conflict (source_table, partition) do update set
         database = excluded.database, file_node = excluded.file_node, attached_by = excluded.attached_by,
         range_start = excluded.range_start, range_end = excluded.range_end;
 $$;
 
-comment on function tsconsole.take_inventory(regclass, text) is
-'Notes the partitions of a source as they are now.
-Example: select tsconsole.take_inventory(''raw.readings'', ''ts'');';
+comment on function tsconsole.take_inventory(regclass, tsconsole.source_partition[]) is
+'Notes the partitions of a source.
+Example: select tsconsole.take_inventory(''raw.readings'', tsconsole.inventory(''raw.readings'', ''ts''));';
 
 
-create or replace function tsconsole.check_partitions(source regclass, time_column text) returns void
+create or replace function tsconsole.check_partitions(source regclass, time_column text) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    differs boolean;
+    present tsconsole.source_partition[];
 begin
-    select exists (select s.partition, s.file_node, s.attached_by from tsconsole.source_partition s where s.source_table = source
-                   except select p.partition, p.file_node, p.attached_by from tsconsole.present_partitions(source) p)
-        or exists (select p.partition, p.file_node, p.attached_by from tsconsole.present_partitions(source) p
-                   except select s.partition, s.file_node, s.attached_by from tsconsole.source_partition s where s.source_table = source)
-    into differs;
-    if not differs or not pg_try_advisory_xact_lock(tsconsole.lock_class('inventory'), source::oid::bigint::bit(32)::integer) then
-        return;
-    elsif exists (select from tsconsole.source_partition s where s.source_table = source
-                  and s.database <> (select d.oid from pg_database d where d.datname = current_database())) then
+    if not tsconsole.partitions_differ(source) then
+        return true;
+    elsif not pg_try_advisory_xact_lock(tsconsole.lock_class('inventory'), source::oid::bigint::bit(32)::integer) then
+        -- Another session notes the difference, and has not committed it.
+        return false;
+    end if;
+    if exists (select from tsconsole.source_partition s where s.source_table = source
+               and s.database <> (select d.oid from pg_database d where d.datname = current_database())) then
         -- A dump was restored: every oid is another, and nothing has changed.
         delete from tsconsole.source_partition s where s.source_table = source;
     end if;
-    perform tsconsole.note_partition_changes(source, time_column);
-    delete from tsconsole.source_partition s
-    where s.source_table = source and s.partition not in (select p.partition from tsconsole.present_partitions(source) p);
-    perform tsconsole.take_inventory(source, time_column);
+    -- Read once: what goes between two readings would be in neither.
+    present := tsconsole.inventory(source, time_column);
+    perform tsconsole.note_partition_changes(source, time_column, present);
+    perform tsconsole.take_inventory(source, present);
+    return true;
 end;
 $$;
 
 comment on function tsconsole.check_partitions(regclass, text) is
-'Compares the partitions of a tracked source with the inventory: what is gone is frozen, what came, was truncated or was rewritten is a late change over its range.
+'Compares the partitions of a tracked source with the inventory: what is gone is frozen, what came, was truncated or was rewritten is a late change over its range. False when another session is at it.
 Example: select tsconsole.check_partitions(''raw.readings'', ''ts'');';
 
 
-create or replace function tsconsole.note_partition_changes(source regclass, time_column text) returns void
+create or replace function tsconsole.partitions_differ(source regclass) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (select s.partition, s.file_node, s.attached_by from tsconsole.source_partition s where s.source_table = source
+                   except select p.partition, p.file_node, p.attached_by from tsconsole.present_partitions(source) p)
+        or exists (select p.partition, p.file_node, p.attached_by from tsconsole.present_partitions(source) p
+                   except select s.partition, s.file_node, s.attached_by from tsconsole.source_partition s where s.source_table = source);
+$$;
+
+comment on function tsconsole.partitions_differ(regclass) is
+'Whether a source has other partitions now than the inventory says.
+Example: select tsconsole.partitions_differ(''raw.readings'');';
+
+
+create or replace function tsconsole.note_partition_changes(source regclass, time_column text, present tsconsole.source_partition[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -107,10 +135,9 @@ declare
 begin
     select range_agg(tstzrange(s.range_start, s.range_end)) into gone
     from tsconsole.source_partition s
-    where s.source_table = source and s.partition not in (select p.partition from tsconsole.present_partitions(source) p);
-    select range_agg(tstzrange(b.range_start, b.range_end)) into come
-    from tsconsole.present_partitions(source) p
-    join tsconsole.partition_bounds(source, note_partition_changes.time_column) b using (partition)
+    where s.source_table = source and s.partition not in (select p.partition from unnest(present) p);
+    select range_agg(tstzrange(p.range_start, p.range_end)) into come
+    from unnest(present) p
     left join tsconsole.source_partition s on s.source_table = source and s.partition = p.partition
     where known and (s.partition is null or s.file_node <> p.file_node or s.attached_by <> p.attached_by);
 
@@ -131,7 +158,7 @@ begin
 end;
 $$;
 
-comment on function tsconsole.note_partition_changes(regclass, text) is
+comment on function tsconsole.note_partition_changes(regclass, text, tsconsole.source_partition[]) is
 'Freezes the range of partitions that are gone, and queues that of partitions that came or changed.
 Example: see tsconsole.check_partitions.';
 

@@ -29,8 +29,8 @@ begin
     if config.id is null or not config.is_active then
         return (config.target_table, null, 'paused', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
-    if config.change_tracking = 'trigger' then
-        perform tsconsole.check_partitions(config.source_table, config.time_column);
+    if config.change_tracking = 'trigger' and not tsconsole.check_partitions(config.source_table, config.time_column) then
+        return (config.target_table, null, 'busy', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
     foreach work in array array['frontier', 'recompute', 'history'] loop
         if not tsconsole.has_work(config, work, as_of) then
@@ -199,6 +199,7 @@ begin
     begin
         perform tsconsole.check_relations(config);
         partitions_before := tsconsole.partition_fingerprints(config.source_table);
+        perform tsconsole.check_inventory(config, partitions_before);
         kept := tsconsole.kept_ranges(config);
         range := tsconsole.choose_range(config, work, tsconsole.safe_horizon(config));
         if range.hi is null then
@@ -257,6 +258,24 @@ $$;
 comment on function tsconsole.partition_fingerprints(regclass) is
 'What identifies each partition of a table as it is now.
 Example: select tsconsole.partition_fingerprints(''raw.readings'');';
+
+
+create or replace function tsconsole.check_inventory(config silver.timeseries_rollup_config, partitions_before text[]) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from tsconsole.source_partition s
+               where s.source_table = (config).source_table and row(s.partition, s.file_node, s.attached_by)::text <> all (partitions_before)) then
+        raise exception 'a partition of % was dropped or changed, and it is not noted yet', (config).source_name using
+            errcode = 'TS005', hint = 'The next step notes it.';
+    end if;
+end;
+$$;
+
+comment on function tsconsole.check_inventory(silver.timeseries_rollup_config, text[]) is
+'Refuses (TS005) to begin while a partition that the inventory knows is not there: what it held is not frozen yet.
+Example: see silver.perform_step.';
 
 
 create or replace function tsconsole.check_still_whole(

@@ -128,13 +128,14 @@ begin
     -- make them forget, or the next late row of that bucket would go unlogged.
     if (config).change_tracking = 'trigger' then
         key := tsconsole.tracking_key((config).source_table, (config).time_column);
-        perform set_config('tsconsole.late_' || key, '', true), set_config('tsconsole.logged_' || key, '', true);
+        perform set_config('tsconsole.late_' || key, '', true), set_config('tsconsole.logged_' || key, '', true),
+                set_config('tsconsole.bulk_' || key, '', true);
     end if;
 end;
 $$;
 
 comment on function tsconsole.forget_logged(silver.timeseries_rollup_config) is
-'Makes the triggers of a source log again what they have logged in this transaction.
+'Makes the triggers of a source log again what they have logged, or bulk_load has announced, in this transaction.
 Example: see silver.perform_step.';
 
 

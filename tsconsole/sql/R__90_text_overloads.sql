@@ -144,3 +144,74 @@ comment on function silver.maintain_timeseries_tables(text) is
 Example: see there.';
 
 
+
+
+create or replace function silver.alter_rollup(
+    target text, allowed_lateness interval default null, refresh_interval interval default null, processing_window interval default null,
+    chunk_interval interval default null, retention_period interval default null, source_retention interval default null, max_retries integer default null,
+    alert_threshold interval default null, max_execution_time interval default null, look_back_window interval default null, clear text[] default null
+) returns table (setting text, old_value text, new_value text)
+language sql volatile
+begin atomic
+    select * from silver.alter_rollup(tsconsole.find_table(target, pg_catalog.to_regclass(target)), allowed_lateness, refresh_interval, processing_window,
+        chunk_interval, retention_period, source_retention, max_retries, alert_threshold, max_execution_time, look_back_window, clear);
+end;
+
+comment on function silver.alter_rollup(text, interval, interval, interval, interval, interval, interval, integer, interval, interval, interval, text[]) is
+'As silver.alter_rollup(regclass, …), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.add_measures(target text, measures jsonb) returns text[]
+language sql volatile
+begin atomic
+    select silver.add_measures(tsconsole.find_table(target, pg_catalog.to_regclass(target)), measures);
+end;
+
+comment on function silver.add_measures(text, jsonb) is
+'As silver.add_measures(regclass, jsonb), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.drop_measures(target text, measures jsonb) returns text[]
+language sql volatile
+begin atomic
+    select silver.drop_measures(tsconsole.find_table(target, pg_catalog.to_regclass(target)), measures);
+end;
+
+comment on function silver.drop_measures(text, jsonb) is
+'As silver.drop_measures(regclass, jsonb), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.prepare_source_ddl(source text) returns void
+language sql volatile
+begin atomic
+    select silver.prepare_source_ddl(tsconsole.find_table(source, pg_catalog.to_regclass(source)));
+end;
+
+comment on function silver.prepare_source_ddl(text) is
+'As silver.prepare_source_ddl(regclass), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.refresh_source(source text, renames jsonb default '{}', recompute boolean default null) returns bigint
+language sql volatile
+begin atomic
+    select silver.refresh_source(tsconsole.find_table(source, pg_catalog.to_regclass(source)), renames, recompute);
+end;
+
+comment on function silver.refresh_source(text, jsonb, boolean) is
+'As silver.refresh_source(regclass, jsonb, boolean), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.repair_rollup(target text, from_time timestamptz default null, to_time timestamptz default null) returns bigint
+language sql volatile
+begin atomic
+    select silver.repair_rollup(tsconsole.find_table(target, pg_catalog.to_regclass(target)), from_time, to_time);
+end;
+
+comment on function silver.repair_rollup(text, timestamptz, timestamptz) is
+'As silver.repair_rollup(regclass, timestamptz, timestamptz), with the name of the table as text.
+Example: see there.';
