@@ -46,7 +46,6 @@ def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
         ("[console]\nrefresh_interval = 0", "is 0; expected a number of seconds from 0.2", ""),
         ("[console]\nrefresh_interval = true", "is true; expected a number of seconds", ""),
         ("[console]\nerror_limit = 2.5", "is 2.5; expected a whole number from 1", ""),
-        ("[console.keys]\nrun = 1", "console.keys is a table; expected a table of binding", ""),
         ("console = 3", "console is 3; expected a table", ""),
         ("[worker]\npoll_interval = '1s'", "worker.poll_interval is '1s'; expected a number", ""),
         ("[profiles]\nprod = 'host=db'", "profiles.prod is 'host=db'; expected a table", ""),

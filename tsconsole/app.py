@@ -71,6 +71,7 @@ class TsConsole(App[int]):
             read_only=read_only or settings.read_only or self.config.read_only,
             profile=settings.profile,
             interval=self.config.refresh_interval,
+            error_limit=self.config.error_limit,
             clock=clock,
             ticks=ticks,
         )

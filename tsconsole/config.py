@@ -44,8 +44,6 @@ class ConsoleConfig:
     read_only: bool = False
     theme: str | None = None
     error_limit: int = 100
-    keys: Mapping[str, str] = field(default_factory=dict)
-    """Binding id to key, such as `{"run": "r"}`."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +99,6 @@ def _is_dsn(value: Any) -> bool:
         return False
 
 
-def _is_table_of_texts(value: Any) -> bool:
-    return isinstance(value, dict) and all(_is_text(entry) for entry in value.values())
-
-
 TEXT = Expected("a text in quotes", _is_text)
 SWITCH = Expected("true or false", lambda value: isinstance(value, bool))
 TABLE = Expected("a table", lambda value: isinstance(value, dict))
@@ -117,7 +111,6 @@ CONSOLE_KEYS = {
     "read_only": SWITCH,
     "theme": TEXT,
     "error_limit": _whole(1, 10000, "a whole number from 1 to 10000"),
-    "keys": Expected('a table of binding = "key"', _is_table_of_texts),
 }
 WORKER_KEYS = {"poll_interval": _number(0.05, 3600, "a number of seconds from 0.05 to 3600")}
 PROFILE_KEYS = {

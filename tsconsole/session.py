@@ -22,6 +22,8 @@ class Session:
     read_only: bool = False
     profile: str | None = None
     interval: float = 2.0
+    error_limit: int = 100
+    """How many entries of the error log are read."""
     clock: Clock = time.monotonic
     ticks: bool = True
     """Whether ages and countdowns move by themselves; a test stands still."""

@@ -52,6 +52,7 @@ class Stress:
         self.stopping = threading.Event()
         self.quiet = threading.Event()
         self.crashes = 0
+        self.caught_up_after = 0.0
 
     def begin(self) -> None:
         with self.connect() as db:
@@ -107,10 +108,11 @@ class Stress:
             db.execute(
                 "insert into raw.events (ts, dev, v) select now() - interval '1 minute', 1, 1"
             )
-            deadline = time.monotonic() + seconds
-            while (not_there(db) or left_to_do(db)) and time.monotonic() < deadline:
+            started = time.monotonic()
+            while (not_there(db) or left_to_do(db)) and time.monotonic() < started + seconds:
                 end_waits(db, self.dice)
                 time.sleep(0.3)
+            self.caught_up_after = time.monotonic() - started
         self.quiet.set()
         self.workers.stop()
         for other in (self.checker, self.operator):
@@ -124,6 +126,7 @@ class Stress:
             "snapshots": self.checker.snapshots,
             "views": self.checker.views,
             "crashes": self.crashes,
+            "seconds to catch up": round(self.caught_up_after, 1),
             "chaos": dict(self.chaos.done),
             "operator": dict(self.operator.done),
             "writes": dict(done),

@@ -101,7 +101,9 @@ class MonitorScreen(RollupScreen[MonitorSnapshot]):
         rollup = self.operations_pane.selected
         wants_partitions = rollup is not None and self.query_one(PartitionsPane).display
         target = rollup.target_table if rollup and wants_partitions else None
-        return await operations.monitor_snapshot(connection, target)
+        return await operations.monitor_snapshot(
+            connection, target, error_limit=self.session.error_limit
+        )
 
     def show_data(self, data: MonitorSnapshot) -> None:
         """Keep the snapshot and draw it."""

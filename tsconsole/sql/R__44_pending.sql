@@ -123,6 +123,9 @@ begin
     into found_ranges
     using (select c.last_processed_time from silver.timeseries_rollup_config c where c.id = pending_ranges.rollup_id);
     return found_ranges;
+exception when undefined_table then
+    -- The rollup is being dropped.
+    return 0;
 end;
 $$;
 
@@ -140,6 +143,9 @@ declare
 begin
     execute format('select sum(hi - lo) from %s where kind = ''h''', tsconsole.pending_table(rollup_id)) into remaining;
     return remaining;
+exception when undefined_table then
+    -- The rollup is being dropped.
+    return null;
 end;
 $$;
 

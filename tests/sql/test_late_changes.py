@@ -1,0 +1,160 @@
+"""Late inserts, updates, deletes and TRUNCATE, on every kind of source: found, exactly."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+AGO = "date_trunc('day', now()) - interval '20 days'"
+
+TIME_TYPES = {
+    "timestamptz": ("timestamptz", "1 hour", "date_bin('1 hour', ts, '2000-01-03 00:00+00')"),
+    "timestamp": ("timestamp", "1 hour", "date_bin('1 hour', ts, timestamp '2000-01-03')"),
+    "date": ("date", "1 day", "ts"),
+}
+
+
+def make(db: psycopg.Connection, kind: str, partitioned: bool) -> str:
+    """A source with 20 days of rows and two rollups, all rolled up. Returns its bucket in SQL."""
+    time_type, width, bucket = TIME_TYPES[kind]
+    db.execute("set timezone = 'UTC'")
+    if partitioned:
+        db.execute(
+            f"create table raw.src (ts {time_type}, device integer, v integer) "
+            "partition by range (ts);"
+            "create table raw.src_old partition of raw.src for values from (minvalue) to "
+            f"('{db.execute(f'select ({AGO} + interval $$10 days$$)::date').fetchone()[0]}');"  # type: ignore[index]
+            "create table raw.src_new partition of raw.src default"
+        )
+    else:
+        db.execute(f"create table raw.src (ts {time_type}, device integer, v integer)")
+    db.execute("create index on raw.src (ts)")
+    db.execute(
+        f"insert into raw.src select {AGO} + i * interval '11 minutes', nullif(i % 4, 3), i "
+        "from generate_series(1, 2500) i"
+    )
+    db.execute(
+        "select silver.create_rollup_table('raw.src', 'by_device', %s, dimensions := '{device}')",
+        [width],
+    )
+    db.execute("select silver.create_rollup_table('raw.src', 'in_all', '1 month')")
+    run(db)
+    return bucket
+
+
+def run(db: psycopg.Connection) -> list[tuple[str, str, int]]:
+    steps = db.execute(
+        "select target_table::text, work, rows_written from silver.perform_rollup('raw.src') "
+        "where outcome = 'done'"
+    ).fetchall()
+    waiting = db.execute("select * from silver.timeseries_retry_queue").fetchall()
+    assert waiting == []
+    return steps
+
+
+def unequal(db: psycopg.Connection, bucket: str, view: str) -> int:
+    truth = f"select {bucket}, device, count(*), sum(v), min(v), max(v) from raw.src group by 1, 2"
+    found = f"select ts, device, rollup_count, sum_v, min_v, max_v from silver.{view}"
+    row = db.execute(
+        f"select count(*) from (({truth} except all {found}) union all ({found} except all "
+        f"{truth})) d"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+CHANGES = {
+    "insert": f"insert into raw.src values ({AGO} + interval '3 days', 1, 10), "
+    f"({AGO} + interval '13 days', null, 11)",
+    "many series": f"insert into raw.src select {AGO} + interval '3 days', i, i "
+    "from generate_series(1, 50) i",
+    "update a value": f"update raw.src set v = v + 1 where ts < {AGO} + interval '1 day'",
+    "move to another bucket": f"update raw.src set ts = ts + interval '12 days' "
+    f"where ts < {AGO} + interval '1 day' and device = 2",
+    "move to another series": f"update raw.src set device = 9 where ts < {AGO} + interval '1 day'",
+    "delete": f"delete from raw.src where ts < {AGO} + interval '2 days'",
+    "truncate": "truncate raw.src",
+    "odd times": "insert into raw.src values (null, 1, 1), ('infinity', 1, 1), "
+    f"('-infinity', 1, 1), ({AGO}, 1, 5); "
+    "delete from raw.src where ts is null or not isfinite(ts)",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("partitioned", [False, True], ids=["plain", "partitioned"])
+@pytest.mark.parametrize("kind", TIME_TYPES)
+def test_late_changes_are_live_at_once_and_stored_by_the_next_step(
+    db: psycopg.Connection, kind: str, partitioned: bool, change: str
+) -> None:
+    bucket = make(db, kind, partitioned)
+    assert unequal(db, bucket, "by_device") == 0
+    db.execute(CHANGES[change])
+    assert unequal(db, bucket, "by_device_live") == 0
+    run(db)
+    assert unequal(db, bucket, "by_device") == 0
+    assert unequal(db, bucket, "by_device_live") == 0
+    assert db.execute("select * from silver.verify_rollup('silver.in_all')").fetchall() == []
+
+
+def test_only_what_changed_is_written(db: psycopg.Connection) -> None:
+    make(db, "timestamptz", partitioned=True)
+    db.execute(CHANGES["insert"])
+    written = sum(rows for target, work, rows in run(db) if target == "silver.by_device")
+    assert written == 2
+
+
+def test_writing_to_a_partition_directly(db: psycopg.Connection) -> None:
+    bucket = make(db, "timestamptz", partitioned=True)
+    db.execute(f"insert into raw.src_old values ({AGO} + interval '3 days', 1, 10)")
+    assert unequal(db, bucket, "by_device_live") == 0
+    run(db)
+    assert unequal(db, bucket, "by_device") == 0
+
+
+def test_a_late_row_after_a_step_of_the_same_transaction(db: psycopg.Connection) -> None:
+    bucket = make(db, "timestamptz", partitioned=False)
+    with db.transaction():
+        db.execute(CHANGES["insert"])
+        run(db)
+        db.execute(CHANGES["insert"])
+    run(db)
+    assert unequal(db, bucket, "by_device") == 0
+
+
+def test_a_bulk_load_is_logged_once(db: psycopg.Connection) -> None:
+    bucket = make(db, "timestamptz", partitioned=False)
+    with db.transaction():
+        db.execute(
+            f"select silver.bulk_load('raw.src', {AGO} + interval '1 day', "
+            f"{AGO} + interval '9 days')"
+        )
+        db.execute(
+            f"insert into raw.src select {AGO} + interval '1 day' + i * interval '1 minute', i % 4,"
+            " i from generate_series(1, 9000) i"
+        )
+        db.execute(f"insert into raw.src values ({AGO} + interval '15 days', 1, 10)")
+    entries = db.execute("select all_series from tsconsole.pending_1").fetchall()
+    assert sorted(entries) == [(False,), (True,)]
+    assert unequal(db, bucket, "by_device_live") == 0
+    run(db)
+    assert unequal(db, bucket, "by_device") == 0
+
+
+def test_two_rollups_on_different_time_columns(db: psycopg.Connection) -> None:
+    db.execute(
+        "create table raw.two (ts timestamptz, wall timestamp, v integer);"
+        "insert into raw.two "
+        "select now() - interval '3 days', localtimestamp - interval '2 days', 1"
+    )
+    for column in ("ts", "wall"):
+        db.execute(
+            "select silver.create_rollup_table('raw.two', %s, '1 hour', time_column := %s, "
+            'measures := \'{"v": ["sum"]}\')',
+            ["by_" + column, column],
+        )
+    db.execute("select * from silver.perform_rollup('raw.two')")
+    db.execute("update raw.two set v = 5, wall = wall - interval '5 hours'")
+    db.execute("select * from silver.perform_rollup('raw.two')")
+    for column in ("ts", "wall"):
+        rows = db.execute(f"select sum_v from silver.by_{column}").fetchall()
+        assert rows == [(5,)], column

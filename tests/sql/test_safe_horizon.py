@@ -1,0 +1,170 @@
+"""The guards of the exactness, each with its negative control: off, it loses rows; on, none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+Connect = Callable[..., psycopg.Connection]
+
+HORIZON_OFF = """
+create or replace function tsconsole.safe_horizon(config silver.timeseries_rollup_config)
+returns timestamptz language sql volatile
+as 'select tsconsole.possible_horizon(config)'
+"""
+
+CEILING_FROM_SNAPSHOT = """
+create or replace function tsconsole.beat() returns xid8 language plpgsql volatile as $$
+begin
+    insert into tsconsole.heartbeat
+    values (clock_timestamp(), pg_snapshot_xmax(pg_current_snapshot()));
+    return null;
+end $$
+"""
+
+HANDED_ON_IS_CLIPPED = """
+create function tsconsole.clip() returns trigger language plpgsql as $$
+begin
+    return case when new.lo < (select last_processed_time from silver.timeseries_rollup_config
+                               where target_table = 'silver.level_1s'::regclass) then new end;
+end $$;
+create trigger clip before insert on tsconsole.pending_2
+for each row execute function tsconsole.clip()
+"""
+
+
+@pytest.fixture
+def source(db: psycopg.Connection) -> psycopg.Connection:
+    db.execute("create table raw.live (ts timestamptz, v integer); create index on raw.live (ts)")
+    db.execute("create table raw.other (v integer)")
+    db.execute("insert into raw.live values (clock_timestamp() - interval '1 minute', 0)")
+    db.execute(
+        "select silver.create_rollup_ladder('raw.live', '{100 milliseconds,1 second}', 'level', "
+        "allowed_lateness := '100 milliseconds')"
+    )
+    settle(db)
+    return db
+
+
+def settle(db: psycopg.Connection) -> None:
+    db.execute("call silver.run_rollups('raw.live')")
+
+
+def differences(db: psycopg.Connection) -> int:
+    row = db.execute(
+        "select (select count(*) from silver.verify_rollup('silver.level_100ms')) + "
+        "(select count(*) from silver.verify_rollup('silver.level_1s'))"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def live_differences(db: psycopg.Connection) -> int:
+    row = db.execute(
+        "select count(*) from ((select date_trunc('second', ts), count(*), sum(v) from raw.live "
+        "group by 1 except all select ts, rollup_count, sum_v from silver.level_1s_live) union all "
+        "(select ts, rollup_count, sum_v from silver.level_1s_live except all select "
+        "date_trunc('second', ts), count(*), sum(v) from raw.live group by 1)) d"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def write_slowly(db: psycopg.Connection, writer: psycopg.Connection) -> None:
+    """A row that is on time when it is inserted, and visible only after the frontier came by."""
+    writer.execute("insert into raw.live values (clock_timestamp(), 1)")
+    for _ in range(4):
+        time.sleep(0.4)
+        settle(db)
+        assert live_differences(db) == 0
+    writer.commit()
+    settle(db)
+    time.sleep(1.5)
+    settle(db)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_the_frontier_stops_below_open_writers(
+    source: psycopg.Connection, connect: Connect, guarded: bool
+) -> None:
+    if not guarded:
+        source.execute(HORIZON_OFF)
+    write_slowly(source, connect(autocommit=False))
+    assert (differences(source) == 0) is guarded
+    assert (live_differences(source) == 0) is guarded
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_heartbeat_is_below_what_it_vouches_for(
+    source: psycopg.Connection, connect: Connect, guarded: bool
+) -> None:
+    if not guarded:
+        source.execute(CEILING_FROM_SNAPSHOT)
+    # An older transaction, elsewhere, keeps the latest completed id below the writer's.
+    older = connect(autocommit=False)
+    older.execute("insert into raw.other values (1)")
+    write_slowly(source, connect(autocommit=False))
+    older.rollback()
+    assert (differences(source) == 0) is guarded
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_what_is_handed_on_is_not_clipped_at_a_watermark(
+    source: psycopg.Connection, connect: Connect, guarded: bool
+) -> None:
+    if not guarded:
+        source.execute(HANDED_ON_IS_CLIPPED)
+    source.execute("insert into raw.live values (clock_timestamp(), 1)")
+    late = source.execute("select clock_timestamp()").fetchone()
+    time.sleep(1.5)
+    source.execute("call silver.run_rollups('silver.level_100ms')")
+    child = connect(autocommit=False)
+    outcome = child.execute("select work, outcome from silver.perform_step('silver.level_1s')")
+    assert outcome.fetchone() == ("frontier", "done")
+    source.execute("insert into raw.live values (%s, 7)", late)
+    source.execute("call silver.run_rollups('silver.level_100ms')")
+    child.commit()
+    settle(source)
+    time.sleep(1.2)
+    settle(source)
+    assert (differences(source) == 0) is guarded
+
+
+def test_a_prepared_transaction_holds_the_frontier_too(
+    source: psycopg.Connection, connect: Connect
+) -> None:
+    if source.execute("show max_prepared_transactions").fetchone() == ("0",):
+        pytest.skip("max_prepared_transactions is 0 on this server")
+    writer = connect(autocommit=False)
+    writer.execute("insert into raw.live values (clock_timestamp(), 1)")
+    writer.execute("prepare transaction 'tsconsole_slow'")
+    writer.rollback()
+    time.sleep(0.8)
+    settle(source)
+    source.execute("commit prepared 'tsconsole_slow'")
+    time.sleep(1.5)
+    settle(source)
+    assert differences(source) == 0
+
+
+def test_health_names_the_session_that_holds_the_frontier(
+    source: psycopg.Connection, connect: Connect
+) -> None:
+    source.execute(
+        "update silver.timeseries_rollup_config set refresh_interval = '100 milliseconds', "
+        "alert_threshold = '1 second'"
+    )
+    writer = connect(autocommit=False)
+    writer.execute("insert into raw.live values (clock_timestamp(), 1)")
+    # WARNING comes when the frontier is ten seconds behind, ALERT here one second later.
+    source.execute("select pg_sleep(1.5)")
+    settle(source)
+    held = source.execute(
+        "select tsconsole.holder_in_words(c) from silver.timeseries_rollup_config c "
+        "where target_table = 'silver.level_100ms'::regclass"
+    ).fetchone()
+    assert held is not None and f"pid {writer.info.backend_pid}" in held[0]
+    writer.rollback()
