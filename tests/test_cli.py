@@ -194,6 +194,11 @@ def test_verify_finds_what_was_changed_by_hand(cli: CommandLine, db: psycopg.Con
     assert {one["column_name"] for one in found} == {"max_temperature"}
     assert cli("verify", "silver.x", "--from", "2025-03-01T06:00Z").code == 0
     assert cli("verify", "silver.x", "--to", "2025-03-01T06:00+00").code == 1
+    ended = cli("verify", "silver.x", "--repair")
+    assert ended.code == 1 and "silver.x: 1 buckets are queued" in ended.out
+    assert json.loads(cli("verify", "silver.x", "--json", "--repair").out)["queued"] == {}
+    cli("run")
+    assert cli("verify", "silver.x", "--repair").code == 0
 
 
 def test_maintain(cli: CommandLine, db: psycopg.Connection) -> None:

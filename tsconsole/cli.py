@@ -106,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("table", nargs="?", help="a rollup, or a source for all that read it")
     verify.add_argument("--from", dest="from_time", metavar="TIME", help="ISO time to begin at")
     verify.add_argument("--to", dest="to_time", metavar="TIME", help="ISO time to end before")
+    verify.add_argument("--repair", action="store_true", help="queue what differs for the next run")
     worker = add("worker", commands.worker, "run what is due until told to stop")
     worker.add_argument("--poll", type=float, metavar="SECONDS", help="how often to look")
     add("doctor", commands.doctor, "what the database offers, what will hurt, what to do")

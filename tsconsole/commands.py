@@ -189,16 +189,21 @@ def verify(arguments: Namespace, output: Output) -> int:
 async def _verify(arguments: Namespace, output: Output) -> int:
     from_time = moment("--from", arguments.from_time)
     to_time = moment("--to", arguments.to_time)
-    found = {}
+    found, queued = {}, {}
     async with connected(_settings(arguments)) as connection:
         targets = await operations.targets_of(connection, arguments.table)
         with output.progress() as progress:
             for target in progress.track(targets, description="verifying"):
                 found[target] = await operations.verify(connection, target, from_time, to_time)
+                if arguments.repair and found[target]:
+                    queued[target] = await operations.repair(connection, target, from_time, to_time)
     if output.as_json:
-        output.result({"verified": targets, "differences": found})
+        repaired = {"queued": queued} if arguments.repair else {}
+        output.result({"verified": targets, "differences": found} | repaired)
     else:
         tables.print_differences(output, found)
+        for target, buckets in queued.items():
+            output.line(f"{target}: {buckets} buckets are queued; the next run puts them right.")
     return 1 if any(found.values()) else 0
 
 

@@ -34,7 +34,8 @@ def assert_live(db: psycopg.Connection, level: str, time: str = "ts") -> None:
         axis = time if time == "ts" else f"{time}::timestamp at time zone 'UTC'"
         assert_same(
             db,
-            f"select * from silver.{level}_live where {axis} >= coalesce(({lo})::timestamptz, '-infinity') "
+            f"select * from silver.{level}_live "
+            f"where {axis} >= coalesce(({lo})::timestamptz, '-infinity') "
             f"and {axis} < coalesce(({hi})::timestamptz, 'infinity')",
             f"select * from silver.live(null::silver.{level}, {bounds})",
         )
@@ -55,17 +56,17 @@ def make_stale(db: psycopg.Connection) -> None:
 @pytest.mark.parametrize("dimensions", [["device"], [], ["upper(device) as d", "site"]])
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
 def test_equal_to_the_view(db: psycopg.Connection, dimensions: list[str], zone: str) -> None:
-    make_recent_readings(db, 3000)
-    create_ladder(db, "raw.readings", "r", ["1 minute", "1 hour", "1 day"],
+    make_recent_readings(db, 2400)
+    create_ladder(db, "raw.readings", "r", ["5 minutes", "1 hour", "1 day"],
                   dimensions=dimensions, timezone=zone)  # fmt: skip
     for _ in range(2):
-        for level in ("r_1m", "r_1h", "r_1d"):
+        for level in ("r_5m", "r_1h", "r_1d"):
             assert_live(db, level)
         run(db)
         make_stale(db)
     db.execute("select silver.invalidate('silver.r_1h', now() - interval '30 h', now())")
-    db.execute("select silver.add_measures('silver.r_1m', '{\"power\": [\"last\"]}')")
-    for level in ("r_1m", "r_1h", "r_1d"):
+    db.execute("select silver.add_measures('silver.r_5m', '{\"power\": [\"last\"]}')")
+    for level in ("r_5m", "r_1h", "r_1d"):
         assert_live(db, level)
 
 
@@ -86,8 +87,9 @@ def test_local_times(db: psycopg.Connection, kind: str, width: str) -> None:
 
 def test_frozen_buckets_and_other_columns(db: psycopg.Connection) -> None:
     make_recent_readings(db, 3000)
-    create_ladder(db, "raw.readings", "r", ["1 hour", "1 day"], source_retention="20 hours")
+    create_ladder(db, "raw.readings", "r", ["1 hour", "1 day"])
     run(db)
+    db.execute("select silver.alter_rollup('silver.r_1h', source_retention := '20 hours')")
     db.execute("delete from raw.readings where ts < now() - interval '21 hours'")
     db.execute("alter table silver.r_1h add column note text")
     rows = "select count(*), sum(rollup_count), count(note) from"

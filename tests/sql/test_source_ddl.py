@@ -25,7 +25,10 @@ Connect = Callable[..., psycopg.Connection]
 PREPARE = "select silver.prepare_source_ddl('raw.readings')"
 REFRESH = "select silver.refresh_source('raw.readings')"
 OLD = "(select min(ts) + interval '90 min' from raw.readings)"
-PENDING = "select coalesce(jsonb_object_agg(kind, n), '{}') from (select kind, count(*) as n from tsconsole.pending_1 group by 1) p"
+PENDING = """
+    select coalesce(jsonb_object_agg(kind, n), '{}')
+    from (select kind, count(*) as n from tsconsole.pending_1 group by 1) p
+"""
 
 
 @pytest.fixture
@@ -141,8 +144,8 @@ def test_in_several_transactions(ladder: psycopg.Connection, connect: Connect) -
     connect().execute(
         f"insert into raw.readings values ({OLD}, 'd1', 0, -50, 5000), "
         f"({OLD} - interval '70 days', 'new', 0, 1, 1); "
-        "delete from raw.readings where ts < (select min(ts) + interval '71 days' from raw.readings)"
-        " and device = 'd2'"
+        "delete from raw.readings where device = 'd2' and "
+        "ts < (select min(ts) + interval '71 days' from raw.readings)"
     )
     # No step, no reader, no live view meanwhile.
     assert [outcome for _, outcome, *_ in perform(ladder)] == ["idle", "idle"]
@@ -275,8 +278,10 @@ def test_partitions_in_one_transaction(db: psycopg.Connection) -> None:
     db.execute(
         "create table raw.readings (ts timestamptz, device text, power integer) "
         "partition by range (ts); "
-        "create table raw.old partition of raw.readings for values from (minvalue) to ('2026-01-01');"
-        "create table raw.new partition of raw.readings for values from ('2026-01-01') to (maxvalue);"
+        "create table raw.old partition of raw.readings "
+        "for values from (minvalue) to ('2026-01-01'); "
+        "create table raw.new partition of raw.readings "
+        "for values from ('2026-01-01') to (maxvalue); "
         "create index on raw.readings (ts); insert into raw.readings select "
         "timestamptz '2025-12-30' + i * interval '1 min', 'a', i from generate_series(1, 5000) i"
     )

@@ -191,6 +191,19 @@ async def verify(
 
 
 @operation
+async def repair(
+    connection: Connection,
+    target: str,
+    from_time: datetime | None = None,
+    to_time: datetime | None = None,
+) -> int:
+    """Verify the rollup and queue every bucket that differs; how many there were."""
+    query = "select silver.repair_rollup(%s::text::regclass, %s::timestamptz, %s::timestamptz)"
+    async with statement_timeout(connection, None):
+        return int(await fetch_value(connection, query, [target, from_time, to_time]))
+
+
+@operation
 async def cancel_backend(connection: Connection, pid: int) -> bool:
     """Cancel what the backend is doing; False when it is gone."""
     return bool(await fetch_value(connection, "select pg_cancel_backend(%s)", [pid]))

@@ -235,7 +235,7 @@ begin
     foreach tracked in array known loop
         tracked.time_column := coalesce(renames ->> tracked.time_column, tracked.time_column);
         -- The types of its arguments may be others now, which would make a second function.
-        execute format('drop function if exists tsconsole.log_%s', tsconsole.tracking_key(source, tracked.time_column));
+        perform tsconsole.drop_logger(tsconsole.tracking_key(source, tracked.time_column));
         perform tsconsole.refresh_tracking(source, tracked.time_column);
     end loop;
     -- Rewritten files are accounted for: what was missed is queued as a whole.

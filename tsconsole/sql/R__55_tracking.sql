@@ -143,6 +143,8 @@ declare
     key text := tsconsole.tracking_key(source, time_column);
     wanted text := tsconsole.late_condition(source, time_column, 'new');
 begin
+    -- With other dimensions it has other arguments, and would stand beside the old one.
+    perform tsconsole.drop_logger(key);
     execute tsconsole.logger_source(source, time_column);
     execute tsconsole.tracker_source(source, time_column);
     execute tsconsole.truncate_tracker_source(source, time_column);
@@ -164,6 +166,24 @@ $$;
 comment on function tsconsole.refresh_tracking(regclass, text) is
 'Generates the functions that log late changes of a source anew, for the rollups that it has now, and its triggers when their condition changed.
 Example: select tsconsole.refresh_tracking(''raw.readings'', ''ts'');';
+
+
+create or replace function tsconsole.drop_logger(key text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    logger regprocedure;
+begin
+    for logger in select p.oid from pg_proc p where p.pronamespace = 'tsconsole'::regnamespace and p.proname = 'log_' || key loop
+        execute format('drop function %s', logger);
+    end loop;
+end;
+$$;
+
+comment on function tsconsole.drop_logger(text) is
+'Drops the logger of a tracked source, whatever its arguments.
+Example: see tsconsole.refresh_tracking.';
 
 
 create or replace function tsconsole.make_triggers(source regclass, time_column text, key text) returns void
@@ -219,7 +239,8 @@ begin
     elsif exists (select from pg_class c where c.oid = source) then
         execute format('drop function if exists tsconsole.track_%1$s() cascade', key);
         execute format('drop function if exists tsconsole.track_truncate_%1$s() cascade', key);
-        execute format('drop function if exists tsconsole.log_%1$s, tsconsole.log_truncate_%1$s', key);
+        perform tsconsole.drop_logger(key);
+        execute format('drop function if exists tsconsole.log_truncate_%s', key);
         delete from tsconsole.tracked_source t where t.source_table = source and t.time_column = end_tracking.time_column;
         delete from tsconsole.source_partition p
         where p.source_table = source and not exists (select from tsconsole.tracked_source t where t.source_table = source);

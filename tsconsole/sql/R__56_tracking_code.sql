@@ -138,7 +138,7 @@ as $$
             else
                 remembered := pg_catalog.current_setting('tsconsole.logged_%5$s', true);
                 logged := case when pg_catalog.split_part(remembered, '|', 1) = granule then pg_catalog.split_part(remembered, '|', 2)::integer + 1 else 1 end;
-                perform tsconsole.log_%5$s(%1$s.%2$I%6$s, logged > 3);
+                perform tsconsole.log_%5$s(%1$s.%2$I%6$s, logged > 3%8$s);
             end if;
             perform pg_catalog.set_config('tsconsole.late_%5$s', case when logged > 3 then granule else series end, true),
                     pg_catalog.set_config('tsconsole.logged_%5$s', granule || '|' || logged, true);
@@ -150,7 +150,10 @@ $block$,
         '|| ''|'' || row(' || nullif(u.list, '') || ')::text',
         tsconsole.tracking_key(source, time_column),
         ', ' || nullif(u.list, ''),
-        source::oid)
+        source::oid,
+        -- An expression over a virtual column, which has no value yet when a trigger looks: log whole buckets.
+        case when exists (select from pg_attribute a where a.attrelid = source and a.attgenerated = 'v' and not a.attisdropped)
+                  and exists (select from tsconsole.tracked_dimensions(source, time_column) d where d.expression !~ '^s\.') then ' or true' else '' end)
     from (select coalesce(string_agg(case
               -- A virtual column has no value yet when a trigger looks: compute it.
               when v.generated is not null then format('(select %s from (select %s.*) s)', v.generated, row_name)

@@ -104,11 +104,12 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    parent silver.timeseries_rollup_config := tsconsole.parent_rollup(config);
-    relation text := case when parent.id is null then tsconsole.qualified_name(config.source_table) else tsconsole.live_view(parent) end;
     has_series boolean := tsconsole.series_columns(config) <> '';
     bucket text := tsconsole.column_to_axis(config, format('t.%I', config.time_column));
 begin
+    if (tsconsole.parent_rollup(config)).id is not null then
+        return tsconsole.ladder_live_query(config);
+    end if;
     -- Ranges are one multirange (a NOT EXISTS over 1,000 of them took 13 s instead of 77 ms); each is aggregated by itself.
     return format(
         'with frozen as materialized (%1$s), '
@@ -126,15 +127,49 @@ begin
         tsconsole.qualified_name(config.target_table), bucket,
         case when has_series then format(' and not exists (select from series where series.lo = %s%s)', bucket, tsconsole.stored_series(config)) else '' end,
         tsconsole.live_columns(config, 'computed'),
-        tsconsole.aggregate_query(config, 'lower("stale range".piece)', 'upper("stale range".piece)', relation := relation),
+        tsconsole.aggregate_query(config, 'lower("stale range".piece)', 'upper("stale range".piece)'),
         case when has_series then format(' union all select %s from series cross join lateral (%s) t', tsconsole.live_columns(config, 'computed'),
-            tsconsole.aggregate_query(config, 'series.lo', 'series.hi', condition := tsconsole.same_series(config, 'series'), relation := relation)) else '' end);
+            tsconsole.aggregate_query(config, 'series.lo', 'series.hi', condition := tsconsole.same_series(config, 'series'))) else '' end);
 end;
 $$;
 
 comment on function tsconsole.live_query(silver.timeseries_rollup_config) is
 'The query of a rollup''s live view.
 Example: select tsconsole.live_query(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.ladder_live_query(config silver.timeseries_rollup_config) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    below text := tsconsole.live_view(tsconsole.parent_rollup(config));
+    bucket text := tsconsole.column_to_axis(config, format('t.%I', config.time_column));
+begin
+    -- The level below is a live view itself: reading it once for each of many ranges multiplies level by level (100 scattered
+    -- late rows took 10 s on a third level). So only a few ranges are read one by one; more are read in one go, and a stale
+    -- series counts as its whole bucket.
+    return format(
+        'with frozen as materialized (%1$s), '
+        'stale as materialized (select coalesce(range_agg(tstzrange(p.lo, p.hi)) - (select f.ranges from frozen f), ''{}'') as ranges from tsconsole.stale_%2$s p), '
+        'whole as materialized (select s.ranges, (select count(*) from unnest(s.ranges)) as pieces from stale s) '
+        'select %3$s from %4$s t where not %5$s <@ (select w.ranges from whole w) '
+        'union all select %6$s from whole w cross join lateral tsconsole.ranges(case when w.pieces <= 3 then w.ranges end) "stale range" (piece) cross join lateral (%7$s) t '
+        'union all select %6$s from (%8$s) t',
+        tsconsole.kept_query(config), config.id,
+        tsconsole.live_columns(config, 'stored'),
+        tsconsole.qualified_name(config.target_table), bucket,
+        tsconsole.live_columns(config, 'computed'),
+        tsconsole.aggregate_query(config, 'lower("stale range".piece)', 'upper("stale range".piece)', relation := below),
+        tsconsole.aggregate_query(config, '(select lower(w.ranges) from whole w)', '''infinity''::timestamptz', relation := below,
+            condition := format(' and (select w.pieces from whole w) > 3 and %s <@ (select w.ranges from whole w)',
+                                tsconsole.column_to_axis(config, format('s.%I', config.time_column)))));
+end;
+$$;
+
+comment on function tsconsole.ladder_live_query(silver.timeseries_rollup_config) is
+'The query of the live view of a rollup that reads another rollup.
+Example: select tsconsole.ladder_live_query(tsconsole.rollup(''silver.meters_1h''));';
 
 
 create or replace function tsconsole.ranges(ranges tstzmultirange) returns setof tstzrange

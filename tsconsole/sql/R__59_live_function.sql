@@ -76,14 +76,14 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    parent silver.timeseries_rollup_config := tsconsole.parent_rollup(config);
-    relation text := case when parent.id is null then tsconsole.qualified_name(config.source_table)
-                          else '(' || tsconsole.bounded_live_query(parent) || ')' end;
     -- The range of a piece is known when the query runs, $1 and $2 when it is planned: they leave few partitions to plan for.
     within text := ' and ' || tsconsole.range_condition(config, 's', '$1', '$2');
     has_series boolean := tsconsole.series_columns(config) <> '';
     bucket text := tsconsole.column_to_axis(config, format('t.%I', config.time_column));
 begin
+    if (tsconsole.parent_rollup(config)).id is not null then
+        return tsconsole.bounded_ladder_query(config);
+    end if;
     -- As tsconsole.live_query, but everything cut to [$1, $2), which lies on bucket edges.
     return format(
         'with frozen as materialized (%1$s), '
@@ -101,12 +101,42 @@ begin
         tsconsole.qualified_name(config.target_table), tsconsole.range_condition(config, 't', '$1', '$2'), bucket,
         case when has_series then format(' and not exists (select from series where series.lo = %s%s)', bucket, tsconsole.stored_series(config)) else '' end,
         tsconsole.live_columns(config, 'computed'),
-        tsconsole.aggregate_query(config, 'lower("stale range".piece)', 'upper("stale range".piece)', condition := within, relation := relation),
+        tsconsole.aggregate_query(config, 'lower("stale range".piece)', 'upper("stale range".piece)', condition := within),
         case when has_series then format(' union all select %s from series cross join lateral (%s) t', tsconsole.live_columns(config, 'computed'),
-            tsconsole.aggregate_query(config, 'series.lo', 'series.hi', condition := within || tsconsole.same_series(config, 'series'), relation := relation)) else '' end);
+            tsconsole.aggregate_query(config, 'series.lo', 'series.hi', condition := within || tsconsole.same_series(config, 'series'))) else '' end);
 end;
 $$;
 
 comment on function tsconsole.bounded_live_query(silver.timeseries_rollup_config) is
 'The live query of a rollup for the buckets of [$1, $2), which must lie on bucket edges; that of the level below stands inside it.
 Example: select tsconsole.bounded_live_query(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.bounded_ladder_query(config silver.timeseries_rollup_config) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    below text := '(' || tsconsole.bounded_live_query(tsconsole.parent_rollup(config)) || ')';
+    bucket text := tsconsole.column_to_axis(config, format('t.%I', config.time_column));
+begin
+    -- The level below is read once, whatever is stale in the range: once for each stale range would multiply level by level.
+    return format(
+        'with frozen as materialized (%1$s), '
+        'whole as materialized (select coalesce(range_agg(tstzrange(p.lo, p.hi)) * tstzmultirange(tstzrange($1, $2)) - (select f.ranges from frozen f), ''{}'') as ranges '
+        'from tsconsole.stale_%2$s p where p.lo < $2 and p.hi > $1) '
+        'select %3$s from %4$s t where %5$s and not %6$s <@ (select w.ranges from whole w) '
+        'union all select %7$s from (%8$s) t',
+        tsconsole.kept_query(config), config.id,
+        tsconsole.live_columns(config, 'stored'),
+        tsconsole.qualified_name(config.target_table), tsconsole.range_condition(config, 't', '$1', '$2'), bucket,
+        tsconsole.live_columns(config, 'computed'),
+        tsconsole.aggregate_query(config, '(select lower(w.ranges) from whole w)', '(select upper(w.ranges) from whole w)', relation := below,
+            condition := format(' and %s and %s <@ (select w.ranges from whole w)', tsconsole.range_condition(config, 's', '$1', '$2'),
+                                tsconsole.column_to_axis(config, format('s.%I', config.time_column)))));
+end;
+$$;
+
+comment on function tsconsole.bounded_ladder_query(silver.timeseries_rollup_config) is
+'As tsconsole.bounded_live_query, of a rollup that reads another rollup.
+Example: select tsconsole.bounded_ladder_query(tsconsole.rollup(''silver.meters_1h''));';
