@@ -5,6 +5,7 @@ Run as `python worker.py <dsn> <seed> <target> …`. What must not happen goes t
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sys
@@ -18,11 +19,17 @@ import psycopg
 EXPECTED = ("57014", "55P03", "TS002", "TS005", "40P01")
 
 is_stopping = False
+parent = os.getppid()
 
 
 def stop(_number: int, _frame: FrameType | None) -> None:
     global is_stopping
     is_stopping = True
+
+
+def goes_on() -> bool:
+    """Not when told to stop, nor when the test itself was killed."""
+    return not is_stopping and os.getppid() == parent
 
 
 def work(db: psycopg.Connection[Any], dice: random.Random, targets: list[str]) -> None:
@@ -47,7 +54,7 @@ def work(db: psycopg.Connection[Any], dice: random.Random, targets: list[str]) -
 def session(dsn: str, dice: random.Random, targets: list[str]) -> None:
     with psycopg.connect(dsn, autocommit=True, application_name="stress-worker") as db:
         db.execute("set client_connection_check_interval = '200ms'")
-        while not is_stopping:
+        while goes_on():
             try:
                 work(db, dice, targets)
             except psycopg.Error as error:
@@ -61,7 +68,7 @@ def session(dsn: str, dice: random.Random, targets: list[str]) -> None:
 def main(dsn: str, seed: str, *targets: str) -> None:
     signal.signal(signal.SIGTERM, stop)
     dice = random.Random(seed)
-    while not is_stopping:
+    while goes_on():
         try:
             session(dsn, dice, list(targets))
         except psycopg.OperationalError:

@@ -27,9 +27,11 @@ begin
     perform tsconsole.check_isolation();
     select c.* into config from silver.timeseries_rollup_config c where c.id = execute_step.rollup_id;
     if config.id is null or not config.is_active then
+        delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
         return (config.target_table, null, 'paused', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
     if config.change_tracking = 'trigger' and not tsconsole.check_partitions(config.source_table, config.time_column) then
+        delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
         return (config.target_table, null, 'busy', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
     foreach work in array array['frontier', 'recompute', 'history'] loop
@@ -201,7 +203,7 @@ begin
         partitions_before := tsconsole.partition_fingerprints(config.source_table);
         perform tsconsole.check_inventory(config, partitions_before);
         kept := tsconsole.kept_ranges(config);
-        range := tsconsole.choose_range(config, work, tsconsole.safe_horizon(config));
+        range := tsconsole.choose_range(config, work, case when work = 'frontier' then tsconsole.safe_horizon(config) end);
         if range.hi is null then
             -- Nothing of it is left; but ranges that other workers hold do not count as nothing.
             if work = 'frontier' or not tsconsole.has_work(config, work) then
@@ -239,6 +241,7 @@ begin
     failure.window_start := range.lo;
     failure.window_end := range.hi;
     failure.attempted_query := tsconsole.with_values(query, range);
+    delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
     return tsconsole.record_failure(config, failure, started);
 end;
 $$;

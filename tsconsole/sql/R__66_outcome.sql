@@ -63,7 +63,6 @@ begin
     on conflict (rollup_id, work) do update set
         retry_count = excluded.retry_count, next_retry_time = excluded.next_retry_time, gave_up_at = excluded.gave_up_at,
         last_error_time = excluded.last_error_time, error_id = excluded.error_id;
-    delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
     return (config.target_table, failure.work, 'failed', failure.window_start, failure.window_end, 0, 0,
             clock_timestamp() - started, failure.sql_state, failure.error_message)::silver.step_result;
 end;
@@ -135,7 +134,9 @@ declare
 begin
     for lost in
         delete from tsconsole.attempt a
-        where a.rollup_id = config.id and not exists (select from pg_stat_activity s where s.pid = a.pid)
+        where a.rollup_id = config.id and not exists (
+              -- A pid may have been given again; the start of other roles' sessions is hidden.
+              select from pg_stat_activity s where s.pid = a.pid and coalesce(s.backend_start <= a.started_at, true))
         returning a.*
     loop
         failure.work := lost.work;

@@ -99,9 +99,10 @@ begin
         perform tsconsole.forget_vanished(config);
         return (config.target_table, null, 'idle', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
+    -- Before anything is written: only then can it vouch for its time.
+    perform tsconsole.beat();
     delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
     insert into tsconsole.attempt (rollup_id, work, pid) values (config.id, chosen_work, pg_backend_pid());
-    perform tsconsole.beat();
     -- Partitions come in this short transaction, because the lock that attaches one would be held to the end of a
     -- step. What fails here fails again in the step, where it is logged.
     begin
@@ -116,6 +117,7 @@ begin
             failure.sql_state := sqlstate;
             failure.error_message := sqlerrm;
             failure.error_context := 'while looking for the range of the next step';
+            delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
             return tsconsole.record_failure(config, failure, clock_timestamp());
         when others then
             null;
