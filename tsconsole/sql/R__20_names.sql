@@ -52,6 +52,23 @@ comment on function tsconsole.fit_name(text) is
 Example: select tsconsole.fit_name(repeat(''x'', 80));';
 
 
+create or replace function tsconsole.visible_table(name text) returns regclass
+language plpgsql stable parallel safe
+as $$
+-- No SET clause: this is about the caller's search path, so everything here is qualified.
+begin
+    return pg_catalog.to_regclass(name);
+exception when invalid_name then
+    -- Up to 15 a name that cannot be parsed is an error and not null.
+    return null;
+end;
+$$;
+
+comment on function tsconsole.visible_table(text) is
+'The table that a name means on the caller''s search path; null when there is none.
+Example: select tsconsole.visible_table(''meters_1h'');';
+
+
 create or replace function tsconsole.find_table(name text, visible regclass) returns regclass
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -93,7 +110,7 @@ $$;
 
 comment on function tsconsole.find_table(text, regclass) is
 'The table a user means by a name: the one visible on the search path if there is one (passed in, because this function''s own path is pinned), else the target or source of that name. TS002 when there is none, or more than one.
-Example: select tsconsole.find_table(''meters_1h'', to_regclass(''meters_1h''));';
+Example: select tsconsole.find_table(''meters_1h'', tsconsole.visible_table(''meters_1h''));';
 
 
 create or replace function tsconsole.rollup(target regclass) returns silver.timeseries_rollup_config

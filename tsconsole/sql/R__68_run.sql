@@ -147,7 +147,7 @@ declare
 begin
     commit;
     set transaction isolation level read committed;
-    relation := tsconsole.find_table(table_name, pg_catalog.to_regclass(table_name));
+    relation := tsconsole.find_table(table_name, tsconsole.visible_table(table_name));
     perform tsconsole.check_has_rollups(relation);
     results := pg_catalog.jsonb_build_array();
     <<passes>>

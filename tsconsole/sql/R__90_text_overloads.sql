@@ -1,10 +1,10 @@
 -- The public functions again, taking the name of a table as text: an unqualified name that is not on the search path
--- still finds its target or source. The bodies are bound at creation, so only to_regclass depends on the caller's path.
+-- still finds its target or source. The bodies are bound at creation, so only visible_table depends on the caller's path.
 
 create or replace function silver.perform_step(target text) returns silver.step_result
 language sql volatile
 begin atomic
-    select * from silver.perform_step(tsconsole.find_table(target, pg_catalog.to_regclass(target)));
+    select * from silver.perform_step(tsconsole.find_table(target, tsconsole.visible_table(target)));
 end;
 
 comment on function silver.perform_step(text) is
@@ -15,7 +15,7 @@ Example: see there.';
 create or replace function silver.perform_rollup(table_name text default null) returns setof silver.step_result
 language sql volatile
 begin atomic
-    select * from silver.perform_rollup(tsconsole.find_table(table_name, pg_catalog.to_regclass(table_name)));
+    select * from silver.perform_rollup(tsconsole.find_table(table_name, tsconsole.visible_table(table_name)));
 end;
 
 comment on function silver.perform_rollup(text) is
@@ -26,7 +26,7 @@ Example: see there.';
 create or replace function silver.retry_rollup(target text) returns setof silver.step_result
 language sql volatile
 begin atomic
-    select * from silver.retry_rollup(tsconsole.find_table(target, pg_catalog.to_regclass(target)));
+    select * from silver.retry_rollup(tsconsole.find_table(target, tsconsole.visible_table(target)));
 end;
 
 comment on function silver.retry_rollup(text) is
@@ -37,7 +37,7 @@ Example: see there.';
 create or replace function silver.pause_rollup(target text) returns void
 language sql volatile
 begin atomic
-    select silver.pause_rollup(tsconsole.find_table(target, pg_catalog.to_regclass(target)));
+    select silver.pause_rollup(tsconsole.find_table(target, tsconsole.visible_table(target)));
 end;
 
 comment on function silver.pause_rollup(text) is
@@ -48,7 +48,7 @@ Example: see there.';
 create or replace function silver.resume_rollup(target text) returns void
 language sql volatile
 begin atomic
-    select silver.resume_rollup(tsconsole.find_table(target, pg_catalog.to_regclass(target)));
+    select silver.resume_rollup(tsconsole.find_table(target, tsconsole.visible_table(target)));
 end;
 
 comment on function silver.resume_rollup(text) is
@@ -59,7 +59,7 @@ Example: see there.';
 create or replace function silver.drop_rollup(target text, keep_data boolean default false) returns void
 language sql volatile
 begin atomic
-    select silver.drop_rollup(tsconsole.find_table(target, pg_catalog.to_regclass(target)), keep_data);
+    select silver.drop_rollup(tsconsole.find_table(target, tsconsole.visible_table(target)), keep_data);
 end;
 
 comment on function silver.drop_rollup(text, boolean) is
@@ -70,7 +70,7 @@ Example: see there.';
 create or replace function silver.invalidate(target text, from_time timestamptz, to_time timestamptz) returns bigint
 language sql volatile
 begin atomic
-    select silver.invalidate(tsconsole.find_table(target, pg_catalog.to_regclass(target)), from_time, to_time);
+    select silver.invalidate(tsconsole.find_table(target, tsconsole.visible_table(target)), from_time, to_time);
 end;
 
 comment on function silver.invalidate(text, timestamptz, timestamptz) is
@@ -81,7 +81,7 @@ Example: see there.';
 create or replace function silver.bulk_load(source text, from_time timestamptz, to_time timestamptz) returns bigint
 language sql volatile
 begin atomic
-    select silver.bulk_load(tsconsole.find_table(source, pg_catalog.to_regclass(source)), from_time, to_time);
+    select silver.bulk_load(tsconsole.find_table(source, tsconsole.visible_table(source)), from_time, to_time);
 end;
 
 comment on function silver.bulk_load(text, timestamptz, timestamptz) is
@@ -92,7 +92,7 @@ Example: see there.';
 create or replace function silver.progress(target text) returns table (total interval, done interval, fraction float8, rows_per_second float8, remaining interval, pending_ranges bigint)
 language sql volatile
 begin atomic
-    select * from silver.progress(tsconsole.find_table(target, pg_catalog.to_regclass(target)));
+    select * from silver.progress(tsconsole.find_table(target, tsconsole.visible_table(target)));
 end;
 
 comment on function silver.progress(text) is
@@ -103,7 +103,7 @@ Example: see there.';
 create or replace function silver.verify_rollup(target text, from_time timestamptz default null, to_time timestamptz default null) returns table (bucket timestamptz, dimensions jsonb, column_name text, expected text, found text)
 language sql volatile
 begin atomic
-    select * from silver.verify_rollup(tsconsole.find_table(target, pg_catalog.to_regclass(target)), from_time, to_time);
+    select * from silver.verify_rollup(tsconsole.find_table(target, tsconsole.visible_table(target)), from_time, to_time);
 end;
 
 comment on function silver.verify_rollup(text, timestamptz, timestamptz) is
@@ -114,7 +114,7 @@ Example: see there.';
 create or replace function silver.get_partition_stats(table_name text) returns table (partition_name text, range_start timestamptz, range_end timestamptz, row_estimate bigint, estimated_at timestamptz, table_bytes bigint, index_bytes bigint, total_bytes bigint, bytes_per_row float8, dead_rows bigint, last_vacuum timestamptz, last_analyze timestamptz, state text)
 language sql volatile
 begin atomic
-    select * from silver.get_partition_stats(tsconsole.find_table(table_name, pg_catalog.to_regclass(table_name)));
+    select * from silver.get_partition_stats(tsconsole.find_table(table_name, tsconsole.visible_table(table_name)));
 end;
 
 comment on function silver.get_partition_stats(text) is
@@ -125,7 +125,7 @@ Example: see there.';
 create or replace function silver.optimize_chunk_interval(table_name text, target_bytes bigint default 268435456) returns table (target_table text, previous_interval interval, chunk_interval interval, bytes_per_hour float8, reason text)
 language sql volatile
 begin atomic
-    select * from silver.optimize_chunk_interval(tsconsole.find_table(table_name, pg_catalog.to_regclass(table_name)), target_bytes);
+    select * from silver.optimize_chunk_interval(tsconsole.find_table(table_name, tsconsole.visible_table(table_name)), target_bytes);
 end;
 
 comment on function silver.optimize_chunk_interval(text, bigint) is
@@ -136,7 +136,7 @@ Example: see there.';
 create or replace function silver.maintain_timeseries_tables(table_name text default null) returns table (target_table text, task text, outcome text, detail text, duration interval)
 language sql volatile
 begin atomic
-    select * from silver.maintain_timeseries_tables(tsconsole.find_table(table_name, pg_catalog.to_regclass(table_name)));
+    select * from silver.maintain_timeseries_tables(tsconsole.find_table(table_name, tsconsole.visible_table(table_name)));
 end;
 
 comment on function silver.maintain_timeseries_tables(text) is
@@ -153,7 +153,7 @@ create or replace function silver.alter_rollup(
 ) returns table (setting text, old_value text, new_value text)
 language sql volatile
 begin atomic
-    select * from silver.alter_rollup(tsconsole.find_table(target, pg_catalog.to_regclass(target)), allowed_lateness, refresh_interval, processing_window,
+    select * from silver.alter_rollup(tsconsole.find_table(target, tsconsole.visible_table(target)), allowed_lateness, refresh_interval, processing_window,
         chunk_interval, retention_period, source_retention, max_retries, alert_threshold, max_execution_time, look_back_window, clear);
 end;
 
@@ -165,7 +165,7 @@ Example: see there.';
 create or replace function silver.add_measures(target text, measures jsonb) returns text[]
 language sql volatile
 begin atomic
-    select silver.add_measures(tsconsole.find_table(target, pg_catalog.to_regclass(target)), measures);
+    select silver.add_measures(tsconsole.find_table(target, tsconsole.visible_table(target)), measures);
 end;
 
 comment on function silver.add_measures(text, jsonb) is
@@ -176,7 +176,7 @@ Example: see there.';
 create or replace function silver.drop_measures(target text, measures jsonb) returns text[]
 language sql volatile
 begin atomic
-    select silver.drop_measures(tsconsole.find_table(target, pg_catalog.to_regclass(target)), measures);
+    select silver.drop_measures(tsconsole.find_table(target, tsconsole.visible_table(target)), measures);
 end;
 
 comment on function silver.drop_measures(text, jsonb) is
@@ -187,7 +187,7 @@ Example: see there.';
 create or replace function silver.prepare_source_ddl(source text) returns void
 language sql volatile
 begin atomic
-    select silver.prepare_source_ddl(tsconsole.find_table(source, pg_catalog.to_regclass(source)));
+    select silver.prepare_source_ddl(tsconsole.find_table(source, tsconsole.visible_table(source)));
 end;
 
 comment on function silver.prepare_source_ddl(text) is
@@ -198,7 +198,7 @@ Example: see there.';
 create or replace function silver.refresh_source(source text, renames jsonb default '{}', recompute boolean default null) returns bigint
 language sql volatile
 begin atomic
-    select silver.refresh_source(tsconsole.find_table(source, pg_catalog.to_regclass(source)), renames, recompute);
+    select silver.refresh_source(tsconsole.find_table(source, tsconsole.visible_table(source)), renames, recompute);
 end;
 
 comment on function silver.refresh_source(text, jsonb, boolean) is
@@ -209,7 +209,7 @@ Example: see there.';
 create or replace function silver.repair_rollup(target text, from_time timestamptz default null, to_time timestamptz default null) returns bigint
 language sql volatile
 begin atomic
-    select silver.repair_rollup(tsconsole.find_table(target, pg_catalog.to_regclass(target)), from_time, to_time);
+    select silver.repair_rollup(tsconsole.find_table(target, tsconsole.visible_table(target)), from_time, to_time);
 end;
 
 comment on function silver.repair_rollup(text, timestamptz, timestamptz) is
