@@ -28,6 +28,12 @@ BOUNDS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def newer_planner(db: psycopg.Connection) -> None:
+    if db.info.server_version < 160000:
+        pytest.skip("PostgreSQL 15 plans the comparison of three levels for minutes")
+
+
 def assert_live(db: psycopg.Connection, level: str, time: str = "ts") -> None:
     for bounds in BOUNDS:
         lo, hi = bounds.split(", ")
@@ -59,6 +65,7 @@ def test_equal_to_the_view(db: psycopg.Connection, dimensions: list[str], zone: 
     make_recent_readings(db, 2400)
     create_ladder(db, "raw.readings", "r", ["5 minutes", "1 hour", "1 day"],
                   dimensions=dimensions, timezone=zone)  # fmt: skip
+    db.execute("set jit = off")  # the view of a third level in a named zone compiles for seconds
     for _ in range(2):
         for level in ("r_5m", "r_1h", "r_1d"):
             assert_live(db, level)

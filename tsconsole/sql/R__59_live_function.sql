@@ -6,6 +6,7 @@ create or replace function silver.live(target anyelement, from_time timestamptz 
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set row_security = off
+set jit = off
 as $$
 declare
     relation regclass := (select t.typrelid::regclass from pg_type t where t.oid = pg_typeof(target) and t.typrelid <> 0);
@@ -82,16 +83,22 @@ declare
     bucket text := tsconsole.column_to_axis(config, format('t.%I', config.time_column));
 begin
     if (tsconsole.parent_rollup(config)).id is not null then
+        -- A level of a ladder: cutting every level below to the range would read them once for each stale range.
+        return format('select %s from %s t where %s', tsconsole.live_columns(config, 'stored'), tsconsole.live_view(config),
+                      tsconsole.range_condition(config, 't', '$1', '$2'));
+    end if;
+    if (tsconsole.parent_rollup(config)).id is not null then
         return tsconsole.bounded_ladder_query(config);
     end if;
-    -- As tsconsole.live_query, but everything cut to [$1, $2), which lies on bucket edges.
+    -- As tsconsole.live_query, but everything cut to [$1, $2), which lies on bucket edges. offset 0: what a level above asks of
+    -- the computed rows would only repeat the bucket's expression, which grows with each level, as a condition on every row.
     return format(
         'with frozen as materialized (%1$s), '
         'stale as materialized (select p.* from tsconsole.stale_%2$s p where p.lo < $2 and p.hi > $1), '
         'whole as materialized (select coalesce(range_agg(tstzrange(p.lo, p.hi)) * tstzmultirange(tstzrange($1, $2)) - (select f.ranges from frozen f), ''{}'') as ranges '
         'from (select lo, hi from stale where all_series%3$s) p)%4$s '
         'select %5$s from %6$s t where %7$s and not %8$s <@ (select w.ranges from whole w)%9$s '
-        'union all select %10$s from whole w cross join lateral tsconsole.ranges(w.ranges) "stale range" (piece) cross join lateral (%11$s) t%12$s',
+        'union all select %10$s from whole w cross join lateral tsconsole.ranges(w.ranges) "stale range" (piece) cross join lateral (%11$s offset 0) t%12$s',
         tsconsole.kept_query(config), config.id,
         case when has_series then format(' union all select lo, min(hi) from (select distinct lo, hi%s from stale where not all_series) b group by lo having count(*) > 5',
                                          tsconsole.series_columns(config)) else '' end,
@@ -102,7 +109,7 @@ begin
         case when has_series then format(' and not exists (select from series where series.lo = %s%s)', bucket, tsconsole.stored_series(config)) else '' end,
         tsconsole.live_columns(config, 'computed'),
         tsconsole.aggregate_query(config, 'lower("stale range".piece)', 'upper("stale range".piece)', condition := within),
-        case when has_series then format(' union all select %s from series cross join lateral (%s) t', tsconsole.live_columns(config, 'computed'),
+        case when has_series then format(' union all select %s from series cross join lateral (%s offset 0) t', tsconsole.live_columns(config, 'computed'),
             tsconsole.aggregate_query(config, 'series.lo', 'series.hi', condition := within || tsconsole.same_series(config, 'series'))) else '' end);
 end;
 $$;
@@ -126,14 +133,13 @@ begin
         'whole as materialized (select coalesce(range_agg(tstzrange(p.lo, p.hi)) * tstzmultirange(tstzrange($1, $2)) - (select f.ranges from frozen f), ''{}'') as ranges '
         'from tsconsole.stale_%2$s p where p.lo < $2 and p.hi > $1) '
         'select %3$s from %4$s t where %5$s and not %6$s <@ (select w.ranges from whole w) '
-        'union all select %7$s from (%8$s) t',
+        'union all select %7$s from (%8$s offset 0) t',
         tsconsole.kept_query(config), config.id,
         tsconsole.live_columns(config, 'stored'),
         tsconsole.qualified_name(config.target_table), tsconsole.range_condition(config, 't', '$1', '$2'), bucket,
         tsconsole.live_columns(config, 'computed'),
         tsconsole.aggregate_query(config, '(select lower(w.ranges) from whole w)', '(select upper(w.ranges) from whole w)', relation := below,
-            condition := format(' and %s and %s <@ (select w.ranges from whole w)', tsconsole.range_condition(config, 's', '$1', '$2'),
-                                tsconsole.column_to_axis(config, format('s.%I', config.time_column)))));
+            condition := format(' and %s <@ (select w.ranges from whole w)', tsconsole.column_to_axis(config, format('s.%I', config.time_column)))));
 end;
 $$;
 
