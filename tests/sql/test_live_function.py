@@ -28,12 +28,6 @@ BOUNDS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def newer_planner(db: psycopg.Connection) -> None:
-    if db.info.server_version < 160000:
-        pytest.skip("PostgreSQL 15 plans the comparison of three levels for minutes")
-
-
 def assert_live(db: psycopg.Connection, level: str, time: str = "ts") -> None:
     for bounds in BOUNDS:
         lo, hi = bounds.split(", ")

@@ -83,11 +83,6 @@ declare
     bucket text := tsconsole.column_to_axis(config, format('t.%I', config.time_column));
 begin
     if (tsconsole.parent_rollup(config)).id is not null then
-        -- A level of a ladder: cutting every level below to the range would read them once for each stale range.
-        return format('select %s from %s t where %s', tsconsole.live_columns(config, 'stored'), tsconsole.live_view(config),
-                      tsconsole.range_condition(config, 't', '$1', '$2'));
-    end if;
-    if (tsconsole.parent_rollup(config)).id is not null then
         return tsconsole.bounded_ladder_query(config);
     end if;
     -- As tsconsole.live_query, but everything cut to [$1, $2), which lies on bucket edges. offset 0: what a level above asks of
