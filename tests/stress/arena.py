@@ -12,7 +12,7 @@ SOURCE = "raw.events"
 LATENESS = "500 milliseconds"
 HISTORY_SECONDS = 240
 
-# Partitions of a minute around now, one for what is older and a default for what has no time.
+# Partitions of a minute around now, and one for what is older.
 SOURCE_TABLE = """
     create sequence raw.event_ids;
     create table raw.events (
@@ -21,7 +21,8 @@ SOURCE_TABLE = """
     create index on raw.events (ts);
     create index on raw.events (dev, ts);
     create index on raw.events (id);
-    create table raw.events_none partition of raw.events default;
+    create schema stress;
+    create table stress.bounds (name text primary key, lo timestamptz, hi timestamptz);
     do $$
     declare
         start timestamptz := date_trunc('minute', now()) - interval '5 minutes';
@@ -31,6 +32,7 @@ SOURCE_TABLE = """
         for i in 0 .. 20 loop
             execute format('create table raw.events_%s partition of raw.events '
                            'for values from (%L) to (%L)', i, start, start + interval '1 minute');
+            insert into stress.bounds values ('events_' || i, start, start + interval '1 minute');
             start := start + interval '1 minute';
         end loop;
     end
@@ -100,11 +102,13 @@ TOTAL = Level("silver.events_7s", SOURCE, 7, ())
 LEVELS = (*LADDER, TOTAL)
 
 
-def make_source(db: psycopg.Connection[Any]) -> None:
+def make_source(db: psycopg.Connection[Any], with_default: bool = True) -> None:
+    """The source and its history; a default partition takes rows without a time."""
     db.execute(SOURCE_TABLE)
+    if with_default:
+        db.execute("create table raw.events_none partition of raw.events default")
     db.execute(HISTORY, [HISTORY_SECONDS])
     db.execute("analyze raw.events")
-    db.execute("create schema stress")
 
 
 def widen_races(db: psycopg.Connection[Any], functions: Sequence[str], longest_ms: float) -> None:

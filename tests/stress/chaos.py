@@ -83,6 +83,7 @@ class Helper:
         except psycopg.Error as error:
             if db.closed:
                 raise
+            self.done[f"refused {error.sqlstate}"] += 1
             if error.sqlstate not in self.expected:
                 self.errors.append(f"{self.name}: {error.sqlstate} {error}")
 
@@ -144,6 +145,14 @@ class Operator(Helper):
             db.execute(f"vacuum {full}{name}")
 
 
+# Of a worker, for a lock that another session holds.
+WAITING = """
+    select coalesce(max(extract(epoch from clock_timestamp() - l.waitstart)), 0)::float8
+    from pg_locks l join pg_stat_activity a using (pid)
+    where not l.granted and a.application_name = 'stress-worker' and a.datname = current_database()
+"""
+
+
 class Chaos(Helper):
     """Kills workers with SIGKILL, terminates backends, cancels steps."""
 
@@ -155,8 +164,10 @@ class Chaos(Helper):
     ) -> None:
         super().__init__(dsn, dice, stopping)
         self.workers = workers
+        self.longest_wait = 0.0
 
     def act(self, db: Connection) -> None:
+        self.longest_wait = max(self.longest_wait, db.execute(WAITING).fetchone()[0])
         kind = self.dice.choices(("killed", "terminated", "cancelled"), (3, 3, 2))[0]
         if kind == "killed":
             self.workers.kill_one()

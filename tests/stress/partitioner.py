@@ -1,0 +1,112 @@
+"""Whoever manages the partitions of the source, while everybody writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from stress.chaos import Helper
+
+Connection = psycopg.Connection[Any]
+DETACHED = """
+    select b.name, b.lo::text, b.hi::text from stress.bounds b
+    where not exists (select from pg_inherits i where i.inhrelid = ('raw.' || b.name)::regclass)
+"""
+PENDING = """
+    select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = 'raw.events'::regclass and i.inhdetachpending
+"""
+
+
+class Partitioner(Helper):
+    """Truncates, detaches, changes and replaces partitions; what it detached comes back."""
+
+    name = "partitioner"
+    pause = (0.05, 0.4)
+
+    def act(self, db: Connection) -> None:
+        db.execute("set lock_timeout = '1s'")
+        db.execute("set statement_timeout = '5s'")
+        self.finish_detaching(db)
+        detached = db.execute(DETACHED).fetchall()
+        if detached and (len(detached) > 2 or self.dice.random() < 0.5):
+            self.attach(db, *self.dice.choice(detached))
+            self.done["attached"] += 1
+            return
+        kinds: dict[str, Callable[[Connection, str], None]] = {
+            "truncated": self.truncate,
+            "detached": self.detach,
+            "detached concurrently": self.detach_concurrently,
+            "re-attached at once": self.detach_and_attach,
+            "replaced": self.replace,
+        }
+        kind = self.dice.choice(list(kinds))
+        names = "select name from stress.bounds where lo < now() and name <> all (%s)"
+        attached = db.execute(names, [[row[0] for row in detached]]).fetchall()
+        kinds[kind](db, self.dice.choice(attached)[0])
+        self.done[kind] += 1
+
+    def truncate(self, db: Connection, name: str) -> None:
+        db.execute(self.of("truncate {}", name))
+
+    def detach(self, db: Connection, name: str) -> None:
+        db.execute(self.of("alter table raw.events detach partition {}", name))
+        self.change(db, name)
+
+    def detach_concurrently(self, db: Connection, name: str) -> None:
+        db.execute(self.of("alter table raw.events detach partition {} concurrently", name))
+        self.change(db, name)
+
+    def detach_and_attach(self, db: Connection, name: str) -> None:
+        with db.transaction():
+            db.execute(self.of("alter table raw.events detach partition {}", name))
+            self.change(db, name)
+            bounds = "select lo::text, hi::text from stress.bounds where name = %s"
+            self.attach(db, name, *db.execute(bounds, [name]).fetchone())
+
+    def replace(self, db: Connection, name: str) -> None:
+        """By a table with other rows, filled and attached in one transaction."""
+        other = f"events_r{time.monotonic_ns()}"
+        with db.transaction():
+            db.execute(self.of("create table {} (like raw.events including all)", other))
+            db.execute(self.of("insert into {} select * from {} where random() < 0.8", other, name))
+            db.execute(self.of("alter table raw.events detach partition {}", name))
+            db.execute(self.of("drop table {}", name))
+            row = db.execute(
+                "update stress.bounds set name = %s where name = %s "
+                "returning name, lo::text, hi::text",
+                [other, name],
+            ).fetchone()
+            self.attach(db, *row)
+
+    def change(self, db: Connection, name: str) -> None:
+        """Behind the triggers' back: a detached table has none."""
+        db.execute(self.of("delete from {} where random() < 0.2", name))
+        db.execute(
+            self.of(
+                "insert into {} (ts, dev, site, v) select ts, 5, site, 11 from {} limit 20",
+                name,
+                name,
+            )
+        )
+
+    def attach(self, db: Connection, name: str, lo: str, hi: str) -> None:
+        attach = self.of("alter table raw.events attach partition {} for values from ", name)
+        db.execute(attach + sql.SQL("({}) to ({})").format(sql.Literal(lo), sql.Literal(hi)))
+
+    def finish_detaching(self, db: Connection) -> None:
+        for (name,) in db.execute(PENDING).fetchall():
+            db.execute(self.of("alter table raw.events detach partition {} finalize", name))
+            self.done["finalized"] += 1
+
+    def attach_all(self, db: Connection) -> None:
+        self.finish_detaching(db)
+        for row in db.execute(DETACHED).fetchall():
+            self.attach(db, *row)
+
+    def of(self, statement: str, *names: str) -> sql.Composed:
+        tables = [sql.Identifier("raw", name) for name in names]
+        return sql.SQL(statement).format(*tables)
