@@ -1,30 +1,16 @@
-"""The rows that the SQL core returns, as frozen dataclasses.
-
-Relations are text here, always `schema.name` and quoted where needed. An interval that measures
-something (a lag, a duration) is a `timedelta`; an interval that defines something (a bucket width,
-a retention period) stays PostgreSQL's own text, because `1 mon` is no number of seconds;
-`tsconsole.intervals.short_interval` writes it for people.
-"""
+"""Rollups: their state, their steps, their runs and their failures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import Any, Literal
-
-from tsconsole.requests import Created as Created
-from tsconsole.requests import LadderRequest as LadderRequest
-from tsconsole.requests import RollupOptions as RollupOptions
-from tsconsole.requests import RollupRequest as RollupRequest
 
 Work = Literal["frontier", "history", "recompute"]
 Outcome = Literal["done", "idle", "busy", "waiting", "failed", "paused"]
 Status = Literal["running", "idle", "retrying", "failed", "paused"]
 Health = Literal["OK", "RUNNING", "WARNING", "ALERT", "PAUSED"]
-Severity = Literal["ok", "warning", "error"]
-PartitionState = Literal["open", "closed", "expired", "premade"]
 
 
 @dataclass(frozen=True)
@@ -135,25 +121,6 @@ class RefreshRun:
 
 
 @dataclass(frozen=True)
-class PartitionStat:
-    """One partition of a table, in figures from statistics."""
-
-    partition_name: str
-    range_start: datetime | None
-    range_end: datetime | None
-    row_estimate: int | None
-    estimated_at: datetime | None
-    table_bytes: int
-    index_bytes: int
-    total_bytes: int
-    bytes_per_row: float | None
-    dead_rows: int | None
-    last_vacuum: datetime | None
-    last_analyze: datetime | None
-    state: PartitionState
-
-
-@dataclass(frozen=True)
 class DetailedStat:
     """One rollup in figures: size, age and the work of the last day."""
 
@@ -177,41 +144,6 @@ class DetailedStat:
 
 
 @dataclass(frozen=True)
-class ConfigCheck:
-    """One check of one rollup's configuration."""
-
-    target_table: str | None
-    source_table: str | None
-    check_name: str
-    is_valid: bool
-    severity: Severity
-    message: str
-    hint: str | None
-
-
-@dataclass(frozen=True)
-class ChunkChoice:
-    """The partition width that was chosen for a target, and why."""
-
-    target_table: str
-    previous_interval: str | None
-    chunk_interval: str
-    bytes_per_hour: float | None
-    reason: str
-
-
-@dataclass(frozen=True)
-class MaintenanceTask:
-    """One task of maintenance on one target."""
-
-    target_table: str
-    task: str
-    outcome: Literal["done", "skipped", "failed"]
-    detail: str | None
-    duration: timedelta | None
-
-
-@dataclass(frozen=True)
 class Difference:
     """One value of a target that is not what GROUP BY over the source says."""
 
@@ -232,28 +164,6 @@ class Progress:
     rows_per_second: float | None
     remaining: timedelta | None
     pending_ranges: int
-
-
-@dataclass(frozen=True)
-class SourceTable:
-    """A relation that could be a source."""
-
-    source_table: str
-    kind: str
-    row_estimate: int | None
-    total_bytes: int | None
-    is_rollup: bool
-
-
-@dataclass(frozen=True)
-class SourceColumn:
-    """A column of a possible source and what it could be in a rollup."""
-
-    column_name: str
-    data_type: str
-    proposed_role: Literal["time", "dimension", "measure", "ignored"]
-    aggregates: Sequence[str]
-    is_indexed: bool
 
 
 @dataclass(frozen=True)
@@ -306,108 +216,3 @@ class RollupDefinition:
     create_statement: str
     reads_rollup: bool
     step_query: str | None
-
-
-@dataclass(frozen=True)
-class ServerInfo:
-    """The server and the role at the other end of a connection."""
-
-    version: str
-    version_number: int
-    database: str
-    user: str
-    host: str
-    port: int
-    is_superuser: bool
-    is_standby: bool
-    timezone: str
-    started_at: datetime | None
-    database_time: datetime
-    backend_pid: int
-
-    @property
-    def is_supported(self) -> bool:
-        """Whether the core runs on this server."""
-        return self.version_number >= MINIMUM_SERVER_VERSION
-
-
-MINIMUM_SERVER_VERSION = 150000
-"""The lowest `server_version_num` that the core runs on."""
-
-
-@dataclass(frozen=True)
-class Extension:
-    """An extension that the core uses when it is there."""
-
-    name: str
-    purpose: str
-    available_version: str | None
-    installed_version: str | None
-    schema: str | None
-
-    @property
-    def state(self) -> Literal["installed", "available", "absent"]:
-        """Whether it can be used now, could be created, or is not on the server."""
-        if self.installed_version is not None:
-            return "installed"
-        return "available" if self.available_version is not None else "absent"
-
-
-class SchemaState(Enum):
-    """The core in a database, compared with the core in this program."""
-
-    ABSENT = "absent"
-    OLDER = "older"
-    CURRENT = "current"
-    NEWER = "newer"
-
-
-@dataclass(frozen=True)
-class InstallStep:
-    """One file of the core and what an installation does with it.
-
-    `apply` runs it for the first time, `reapply` runs it again because it changed, `adopt` only
-    records it (it was run by psql), `keep` leaves it as it is.
-    """
-
-    file_name: str
-    title: str
-    checksum: str
-    action: Literal["apply", "reapply", "adopt", "keep"]
-
-
-@dataclass(frozen=True)
-class InstallPlan:
-    """What an installation would do to a database."""
-
-    state: SchemaState
-    steps: tuple[InstallStep, ...]
-    unknown_files: tuple[str, ...] = ()
-    """Files in the database's history that this program does not have: it is older."""
-
-    @property
-    def pending(self) -> tuple[InstallStep, ...]:
-        """The steps that change something."""
-        return tuple(step for step in self.steps if step.action != "keep")
-
-
-@dataclass(frozen=True)
-class CheckUp:
-    """One finding of `tsconsole doctor`."""
-
-    name: str
-    level: Severity
-    found: str
-    advice: str | None = None
-
-
-@dataclass(frozen=True)
-class MonitorSnapshot:
-    """Everything the monitor shows, read in one round trip."""
-
-    database_time: datetime
-    operations: tuple[RollupStatus, ...]
-    retries: tuple[RetryEntry, ...]
-    errors: tuple[ErrorEntry, ...]
-    selected_target: str | None
-    partitions: tuple[PartitionStat, ...] = field(default=())

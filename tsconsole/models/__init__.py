@@ -1,0 +1,93 @@
+"""The rows that the SQL core returns, as frozen dataclasses.
+
+Relations are text here, always `schema.name` and quoted where needed. An interval that measures
+something (a lag, a duration) is a `timedelta`; an interval that defines something (a bucket width,
+a retention period) stays PostgreSQL's own text, because `1 mon` is no number of seconds;
+`tsconsole.intervals.short_interval` writes it for people.
+"""
+
+from tsconsole.models.database import (
+    MINIMUM_SERVER_VERSION,
+    Extension,
+    ServerInfo,
+    SourceColumn,
+    SourceTable,
+)
+from tsconsole.models.installation import (
+    InstallPlan,
+    InstallStep,
+    SchemaState,
+)
+from tsconsole.models.monitor import (
+    MonitorSnapshot,
+)
+from tsconsole.models.partitions import (
+    ChunkChoice,
+    PartitionStat,
+    PartitionState,
+)
+from tsconsole.models.rollups import (
+    DetailedStat,
+    Difference,
+    DueRollup,
+    ErrorEntry,
+    Health,
+    Outcome,
+    Progress,
+    RefreshRun,
+    RetryEntry,
+    RollupDefinition,
+    RollupStatus,
+    Status,
+    StepResult,
+    Work,
+)
+from tsconsole.models.upkeep import (
+    CheckUp,
+    ConfigCheck,
+    MaintenanceTask,
+    Severity,
+)
+from tsconsole.requests import (
+    Created,
+    LadderRequest,
+    RollupOptions,
+    RollupRequest,
+)
+
+__all__ = [
+    "MINIMUM_SERVER_VERSION",
+    "CheckUp",
+    "ChunkChoice",
+    "ConfigCheck",
+    "Created",
+    "DetailedStat",
+    "Difference",
+    "DueRollup",
+    "ErrorEntry",
+    "Extension",
+    "Health",
+    "InstallPlan",
+    "InstallStep",
+    "LadderRequest",
+    "MaintenanceTask",
+    "MonitorSnapshot",
+    "Outcome",
+    "PartitionStat",
+    "PartitionState",
+    "Progress",
+    "RefreshRun",
+    "RetryEntry",
+    "RollupDefinition",
+    "RollupOptions",
+    "RollupRequest",
+    "RollupStatus",
+    "SchemaState",
+    "ServerInfo",
+    "Severity",
+    "SourceColumn",
+    "SourceTable",
+    "Status",
+    "StepResult",
+    "Work",
+]

@@ -1,0 +1,39 @@
+"""Partitions: what they look like, and how wide the coming ones are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+PartitionState = Literal["open", "closed", "expired", "premade"]
+
+
+@dataclass(frozen=True)
+class PartitionStat:
+    """One partition of a table, in figures from statistics."""
+
+    partition_name: str
+    range_start: datetime | None
+    range_end: datetime | None
+    row_estimate: int | None
+    estimated_at: datetime | None
+    table_bytes: int
+    index_bytes: int
+    total_bytes: int
+    bytes_per_row: float | None
+    dead_rows: int | None
+    last_vacuum: datetime | None
+    last_analyze: datetime | None
+    state: PartitionState
+
+
+@dataclass(frozen=True)
+class ChunkChoice:
+    """The partition width that was chosen for a target, and why."""
+
+    target_table: str
+    previous_interval: str | None
+    chunk_interval: str
+    bytes_per_hour: float | None
+    reason: str
