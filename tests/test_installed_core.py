@@ -155,7 +155,8 @@ def test_every_function_pins_its_search_path(db: psycopg.Connection) -> None:
         f"""
         select p.oid::regprocedure::text from pg_proc as p
          where pronamespace in {SCHEMAS} and prokind = 'f' and prosqlbody is null
-           and proname !~ '^((first|last)_value_step|timed_value(_result)?|(earlier|later)_value|visible_table)$'
+           and proname !~ '^((first|last)_value_step|timed_value(_result)?|(earlier|later)_value)$'
+           and proname <> 'visible_table'
            and not exists (select from unnest(proconfig) as setting
                             where setting = 'search_path=pg_catalog, pg_temp')
         """.encode()

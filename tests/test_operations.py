@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from support import make_readings
 
-from tsconsole import models, operations
+from tsconsole import operations
 from tsconsole.database import Settings, connected
 from tsconsole.errors import OperationError
 from tsconsole.models import LadderRequest, RollupRequest, StepResult
@@ -44,8 +44,7 @@ async def rolled_up(connection: Connection) -> Connection:
 
 def check_types(row: Any) -> None:
     """Every field of a model has the type that it says; None only where that is said."""
-    names = vars(models) | {"Any": Any}
-    for name, hint in get_type_hints(type(row), names, names).items():
+    for name, hint in get_type_hints(type(row)).items():
         found = getattr(row, name)
         said = str(hint)
         if found is None:
