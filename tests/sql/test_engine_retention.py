@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -221,4 +222,38 @@ def test_a_level_made_while_the_one_below_recomputes_misses_nothing(
     run(parts)
     bucket = "date_bin('2 hours', ts, '2000-01-03Z')"
     assert_true_rollup(parts, "silver.top", bucket, keys="device")
+    assert_ladder(parts, "raw.readings")
+
+
+def test_what_comes_back_during_a_step_is_not_taken_for_frozen(
+    parts: psycopg.Connection, connect: Connect
+) -> None:
+    """The step has read what is frozen; before it chooses its range, that is no longer true."""
+    parts.execute("alter table raw.readings detach partition raw.day3")
+    run(parts)
+    parts.execute(
+        "alter function tsconsole.choose_range rename to chosen;"
+        "create function tsconsole.choose_range(config silver.timeseries_rollup_config, "
+        "work text, horizon timestamptz) returns tsconsole.work_range language plpgsql as "
+        "'begin perform pg_advisory_xact_lock(77); "
+        "return tsconsole.chosen(config, work, horizon); end'"
+    )
+    parts.execute("update raw.readings set power = 1 where ts = '2025-03-04 10:00Z'")
+    parts.execute("update raw.day3 set power = power + 1")
+    parts.execute("select pg_advisory_lock(77)")
+    with ThreadPoolExecutor(1) as pool:
+        step = pool.submit(
+            connect().execute, "select outcome from silver.perform_step('silver.r_1m')"
+        )
+        waits = "select from pg_locks where locktype = 'advisory' and objid = 77 and not granted"
+        while not parts.execute(waits).fetchall():
+            time.sleep(0.01)
+        parts.execute(
+            "alter table raw.readings attach partition raw.day3 "
+            "for values from ('2025-03-03Z') to ('2025-03-04Z')"
+        )
+        parts.execute("select tsconsole.check_partitions('raw.readings', 'ts')")
+        parts.execute("select pg_advisory_unlock(77)")
+        assert step.result(30).fetchone()[0] == "busy"
+    run(parts)
     assert_ladder(parts, "raw.readings")

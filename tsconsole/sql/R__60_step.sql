@@ -234,7 +234,7 @@ begin
     if failure.sql_state = 'TS005' or stage = 'partitions' and failure.sql_state = '55P03' then
         return (config.target_table, work, 'busy', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
-    if failure.sql_state in ('40001', '40P01') and tries_left > 0 then
+    if tries_left > 0 and tsconsole.is_passing(config, failure) then
         return (config.target_table, work, 'again', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
     failure.work := work;
@@ -247,7 +247,23 @@ end;
 $$;
 
 comment on function tsconsole.do_work(silver.timeseries_rollup_config, text, integer) is
-'Does a step of work that was claimed, and logs it. Outcome again for a deadlock or serialization failure while tries are left. On an error everything the step did is undone and the failure is logged and returned.
+'Does a step of work that was claimed, and logs it. Outcome again, while tries are left, for a deadlock, a serialization failure, or a row that came while the partitions were made. On an error everything the step did is undone and the failure is logged and returned.
+Example: see silver.perform_step.';
+
+
+create or replace function tsconsole.is_passing(config silver.timeseries_rollup_config, failure silver.timeseries_error_log) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- 23514 without a constraint: no partition for a row that came after the range had been chosen.
+    select (failure).sql_state in ('40001', '40P01')
+        or (failure).sql_state = '23514' and (failure).constraint_name = '' and exists (
+               select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+               where c.oid = (config).target_table and n.nspname = (failure).schema_name and c.relname = (failure).table_name);
+$$;
+
+comment on function tsconsole.is_passing(silver.timeseries_rollup_config, silver.timeseries_error_log) is
+'Whether a failure comes of other sessions'' doings at the same time, and is mostly gone when the work is done again at once.
 Example: see silver.perform_step.';
 
 
@@ -287,20 +303,26 @@ create or replace function tsconsole.check_still_whole(
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    kept_now tstzmultirange := tsconsole.kept_ranges(config);
 begin
     -- Against what this step read itself: a diff by another worker may have slipped in between.
     if not partitions_before <@ tsconsole.partition_fingerprints((config).source_table) then
         raise exception 'a partition of % was dropped or changed during the step', (config).source_name using
             errcode = 'TS005', hint = 'The step was undone and is done again.';
-    elsif (tsconsole.kept_ranges(config) - kept) && tstzrange((range).lo, (range).hi) then
+    elsif (kept_now - kept) && tstzrange((range).lo, (range).hi) then
         raise exception 'rows of % grew older than source_retention during the step', (config).source_name using
+            errcode = 'TS005', hint = 'The step was undone and is done again.';
+    elsif (kept - kept_now) && tstzrange((range).lo, (range).hi) then
+        -- The late ranges that came with it would be settled without having been read.
+        raise exception 'a partition of % came back during the step', (config).source_name using
             errcode = 'TS005', hint = 'The step was undone and is done again.';
     end if;
 end;
 $$;
 
 comment on function tsconsole.check_still_whole(silver.timeseries_rollup_config, tsconsole.work_range, tstzmultirange, text[]) is
-'After the aggregate: refuses (TS005) a result from a source that retention may have thinned out meanwhile.
+'After the aggregate: refuses (TS005) a result from a source whose partitions went or came back meanwhile, or that retention may have thinned out.
 Example: see silver.perform_step.';
 
 
@@ -313,17 +335,26 @@ declare
         when not exists (select from pg_class c where c.oid = (config).source_table) then 'source ' || (config).source_name
         when not exists (select from pg_class c where c.oid = (config).target_table) then 'target ' || (config).target_name
     end;
+    other text;
 begin
     if gone is not null then
         raise exception '% was dropped', gone using
             errcode = 'TS002', hint = 'Drop the rollup with silver.drop_rollup, or restore the table and create the rollup again.';
     end if;
     perform tsconsole.check_not_prepared((config).source_table);
+    other := coalesce(tsconsole.foreign_column(config, '{}'),
+                      (select c.column_name from tsconsole.columns((config).source_table) c
+                       where c.column_name = (config).time_column and c.base_type <> (config).time_type));
+    if other is not null then
+        raise exception 'column % of source % is not the one that % was made for', quote_ident(other), (config).source_name, (config).target_name using
+            errcode = 'TS004',
+            hint = format('Give the old column its name back, or fit the rollups to the new one: select silver.refresh_source(%L);', (config).source_name);
+    end if;
 end;
 $$;
 
 comment on function tsconsole.check_relations(silver.timeseries_rollup_config) is
-'Refuses (TS002) to work on a rollup whose source or target is gone.
+'Refuses to work on a rollup whose source or target is gone (TS002), or whose source has another column under a name that it reads (TS004).
 Example: select tsconsole.check_relations(tsconsole.rollup(''silver.meters_1h''));';
 
 
