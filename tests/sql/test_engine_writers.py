@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +61,27 @@ def test_a_renamed_column_breaks_no_writer(tracked: psycopg.Connection, name: st
     perform(tracked)
     tracked.execute(f"alter table raw.readings rename column other to {name}")
     tracked.execute("select silver.retry_rollup('r_1m')")
+    run(tracked)
+    assert_ladder(tracked)
+
+
+@pytest.mark.parametrize(
+    "name, other", [("ts", "integer"), ("ts", "date"), ("device", "integer"), ("device", "point")]
+)
+def test_a_column_of_another_type_breaks_no_writer(
+    tracked: psycopg.Connection, name: str, other: str
+) -> None:
+    tracked.execute(f"alter table raw.readings rename column {name} to kept")
+    tracked.execute(f"alter table raw.readings add column {name} {other}")
+    columns = ", ".join("kept" if c == name else c for c in ("ts", "device", "power"))
+    tracked.execute(
+        f"insert into raw.readings ({columns}) values ('2025-03-01 10:00:30Z', 'd1', 5000)"
+    )
+    steps = perform(tracked, "silver.r_1m")
+    assert "is not the one that silver.r_1m was made for" in steps[0][4]
+    tracked.execute(f"alter table raw.readings drop column {name} cascade")
+    tracked.execute(f"alter table raw.readings rename column kept to {name}")
+    tracked.execute("select silver.refresh_source('raw.readings', recompute := false)")
     run(tracked)
     assert_ladder(tracked)
 
@@ -264,3 +286,55 @@ def test_extension_types_are_compared_as_they_compare(
     for level, bucket in zip(levels, (MINUTE, HOUR), strict=True):
         assert_true_rollup(db, level, bucket, keys="x")
         assert_verified(db, level)
+
+
+def test_a_row_that_comes_while_partitions_are_made_finds_one(
+    db: psycopg.Connection, connect: Connect
+) -> None:
+    make_readings(db, 60)
+    create(db, "raw.readings", "r", "1 hour", chunk_interval="1 day")
+    add_readings(db, "2025-02-24 10:00Z", 1)
+    run(db)
+    db.execute("select silver.bulk_load('raw.readings', '2025-02-20Z', '2025-02-25Z')")
+    db.execute(
+        "alter function tsconsole.make_room rename to made;"
+        "create function tsconsole.make_room(config silver.timeseries_rollup_config, work text, "
+        "range tsconsole.work_range) returns void language plpgsql as "
+        "'begin perform tsconsole.made(config, work, range); "
+        "perform pg_advisory_xact_lock(77); end'"
+    )
+    db.execute("select pg_advisory_lock(77)")
+    with ThreadPoolExecutor(1) as pool:
+        step = pool.submit(run, connect(), "silver.r")
+        waits = "select from pg_locks where locktype = 'advisory' and objid = 77 and not granted"
+        while not db.execute(waits).fetchall():
+            time.sleep(0.01)
+        add_readings(db, "2025-02-21 10:00Z", 1)
+        db.execute("select pg_advisory_unlock(77)")
+        step.result(30)
+    run(db)
+    assert_true_rollup(db, "silver.r", HOUR)
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+@pytest.mark.parametrize("change", ["drop column power", "rename power to old_power"])
+def test_a_column_that_is_another_now_is_read_again(
+    tracked: psycopg.Connection, prepared: bool, change: str
+) -> None:
+    create(tracked, "raw.readings", "by_site", "1 hour", dimensions=["site"])
+    run(tracked)
+    with tracked.transaction():
+        if prepared:
+            tracked.execute("select silver.prepare_source_ddl('raw.readings')")
+        tracked.execute(f"alter table raw.readings {change}{cascade(change, prepared)}")
+        # A default that rewrites nothing.
+        tracked.execute("alter table raw.readings add power integer default 7")
+        tracked.execute("select silver.refresh_source('raw.readings')")
+    run(tracked)
+    assert_true_rollup(tracked, "silver.r_1m", MINUTE, keys="device")
+    assert_true_rollup(tracked, "silver.by_site", HOUR, keys="site")
+
+
+def cascade(change: str, prepared: bool) -> str:
+    """The live view depends on the column that is dropped."""
+    return " cascade" if change.startswith("drop") and not prepared else ""

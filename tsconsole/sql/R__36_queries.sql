@@ -157,8 +157,9 @@ as $$
          from tsconsole.rollup_measure m where m.rollup_id = (config).id and not m.is_generated),
         extra,
         coalesce(relation, tsconsole.qualified_name((config).source_table)),
-        coalesce(format(' cross join lateral (select tsconsole.bucket_edges(%L::interval, %s, %s, %L, %L::timestamptz) as "bucket edges" offset 0) e',
-                        edges.width, lo, hi, (config).timezone, (config).bucket_origin), ''),
+        case when edges.width is not null then
+            format(' cross join lateral (select tsconsole.bucket_edges(%L::interval, %s, %s, %L, %L::timestamptz) as "bucket edges" offset 0) e',
+                   edges.width, lo, hi, (config).timezone, (config).bucket_origin) end,
         tsconsole.range_condition(config, 's', lo, hi) || condition,
         (select string_agg(g::text, ', ' order by g)
          from generate_series(1, 1 + (select count(*) from tsconsole.rollup_dimension d where d.rollup_id = (config).id)) g))

@@ -21,8 +21,8 @@ begin
         tsconsole.drop_view_statements(levels) || tsconsole.lock_statements(source)
         || array(select format('select tsconsole.drop_triggers(%s::regclass, %L)', source::oid, t.time_column)
                  from tsconsole.tracked_source t where t.source_table = source));
-    insert into tsconsole.prepared_source (source_table, files, row_changes, view_rights)
-    values (source, tsconsole.table_files(source), tsconsole.row_changes(source), rights);
+    insert into tsconsole.prepared_source (source_table, files, row_changes, view_rights, columns)
+    values (source, tsconsole.table_files(source), tsconsole.row_changes(source), rights, tsconsole.column_numbers(source));
 end;
 $$;
 
@@ -50,7 +50,8 @@ begin
     select p.* into prepared from tsconsole.prepared_source p where p.source_table = source;
     perform tsconsole.lock_source(source) where exists (select from tsconsole.tracked_source t where t.source_table = source);
     perform tsconsole.check_fit(source, renames);
-    reason := tsconsole.recompute_reason(prepared, source, recompute);
+    reason := coalesce(tsconsole.recompute_reason(prepared, source, recompute),
+                       case when recompute is null then tsconsole.replaced_column(prepared, source, renames) end);
     rights := coalesce(prepared.view_rights, tsconsole.live_rights(levels));
     perform tsconsole.run_briefly(tsconsole.drop_view_statements(levels));
     delete from tsconsole.prepared_source p where p.source_table = source;
@@ -70,7 +71,7 @@ end;
 $$;
 
 comment on function silver.refresh_source(regclass, jsonb, boolean) is
-'After DDL on a source: fits its rollups and those above to the columns as they are now, and brings triggers and live views back. renames: {"old column": "new column"}. A renamed time column is renamed in the targets too; other columns of the targets keep their names, and take the wider type where the source column did. Everything is computed again, with a notice, when late changes may have been missed (silver.prepare_source_ddl was committed before this) or values may be others (the transaction changed rows, or a table was rewritten); recompute says otherwise: false for a change of type that left every value equal. Returns the number of ranges queued. Works without prepare, too, after a plain rename. TS001 with the list of what no longer fits, TS002 when no rollup reads the source, TS004 when it cannot be done, TS005 when a step or a writer does not end.
+'After DDL on a source: fits its rollups and those above to the columns as they are now, and brings triggers and live views back. renames: {"old column": "new column"}. A renamed time column is renamed in the targets too; other columns of the targets keep their names, and take the wider type where the source column did. Everything is computed again, with a notice, when late changes may have been missed (silver.prepare_source_ddl was committed before this) or values may be others (the transaction changed rows, a table was rewritten, or a column was replaced by another of its name); recompute says otherwise: false for a change of type that left every value equal. Returns the number of ranges queued. Works without prepare, too, after a plain rename. TS001 with the list of what no longer fits, TS002 when no rollup reads the source, TS004 when it cannot be done, TS005 when a step or a writer does not end.
 Example: select silver.refresh_source(''raw.readings'', ''{"temp": "temperature"}'');';
 
 
@@ -193,6 +194,72 @@ $$;
 comment on function tsconsole.recompute_reason(tsconsole.prepared_source, regclass, boolean) is
 'Why everything must be computed again after DDL, in words; null when it need not.
 Example: see silver.refresh_source.';
+
+
+create or replace function tsconsole.column_numbers(source regclass) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(jsonb_object_agg(a.attname, a.attnum), '{}') from pg_attribute a
+    where a.attrelid = source and a.attnum > 0 and not a.attisdropped;
+$$;
+
+comment on function tsconsole.column_numbers(regclass) is
+'The number of each column of a table, which stays the same when it is renamed.
+Example: select tsconsole.column_numbers(''raw.readings'');';
+
+
+create or replace function tsconsole.replaced_column(prepared tsconsole.prepared_source, source regclass, renames jsonb) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when (prepared).source_table is not null then (
+            select format('column %I was replaced by another of that name', n.new_name)
+            from jsonb_each((prepared).columns) before (name, number)
+            cross join lateral (select coalesce(renames ->> before.name, before.name) as new_name) n
+            where tsconsole.column_numbers(source) -> n.new_name <> before.number
+            limit 1)
+        else (
+            select coalesce('column ' || quote_ident(tsconsole.foreign_column(c, renames)) || ' was replaced by another of that name',
+                            'its live view was away, so nothing tells whether the columns are the same')
+            from silver.timeseries_rollup_config c
+            where c.source_table = source and (tsconsole.existing_live_view(c.id) is null or tsconsole.foreign_column(c, renames) is not null)
+            limit 1)
+    end;
+$$;
+
+comment on function tsconsole.replaced_column(tsconsole.prepared_source, regclass, jsonb) is
+'Says which column that the rollups of a source read is not the one it was before the DDL, though it has its name; null when there is none.
+Example: see silver.refresh_source.';
+
+
+create or replace function tsconsole.foreign_column(config silver.timeseries_rollup_config, renames jsonb) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- The live view follows its columns wherever they are renamed to: it knows which ones it was made for.
+    select a.attname
+    from pg_attribute a
+    join (select coalesce(renames ->> n.name, n.name) as name from (
+              select m.source_column as name from tsconsole.rollup_measure m where m.rollup_id = (config).id
+              union select (config).time_column
+              union select k.name from tsconsole.rollup_dimension d
+                    join (select o.attname as name from pg_attribute o where o.attrelid = (config).source_table
+                          union select jsonb_object_keys(renames)) k on d.expression = format('s.%I', k.name)
+                    where d.rollup_id = (config).id) n) needed on a.attname = needed.name
+    where a.attrelid = (config).source_table and a.attnum > 0 and (tsconsole.parent_rollup(config)).id is null
+      and exists (select from pg_rewrite w where w.ev_class = tsconsole.existing_live_view((config).id))
+      and not exists (
+          select from pg_rewrite w
+          join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
+          where w.ev_class = tsconsole.existing_live_view((config).id) and d.refobjid = a.attrelid and d.refobjsubid = a.attnum)
+    limit 1;
+$$;
+
+comment on function tsconsole.foreign_column(silver.timeseries_rollup_config, jsonb) is
+'A column of the source that has the name of one that the rollup reads, and is another; null when there is none, or no live view to tell it by.
+Example: select tsconsole.foreign_column(tsconsole.rollup(''silver.meters_1h''), ''{}'');';
 
 
 create or replace function tsconsole.drop_triggers(source regclass, time_column text) returns void

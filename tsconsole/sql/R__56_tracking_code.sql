@@ -120,12 +120,16 @@ create or replace function tsconsole.tracker_block(source regclass, time_column 
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    -- A renamed column must not fail the writer: the whole source is queued then, and the next step says what is wrong.
+    -- A column that was renamed, or whose name another one has now, must not fail the writer: the whole source is queued
+    -- then, and the next step says what is wrong.
     select format($block$        begin
+            if %9$s then
+                raise undefined_column;
+            end if;
             is_counted := pg_catalog.isfinite(%1$s.%2$I);
             granule := pg_catalog.concat_ws(',', %3$s);
             series := granule %4$s;
-        exception when undefined_column then
+        exception when undefined_column or undefined_function then
             is_counted := true;
             granule := 'renamed';
             series := granule;
@@ -153,7 +157,11 @@ $block$,
         source::oid,
         -- An expression over a virtual column, which has no value yet when a trigger looks: log whole buckets.
         case when exists (select from pg_attribute a where a.attrelid = source and a.attgenerated = 'v' and not a.attisdropped)
-                  and exists (select from tsconsole.tracked_dimensions(source, time_column) d where d.expression !~ '^s\.') then ' or true' else '' end)
+                  and exists (select from tsconsole.tracked_dimensions(source, time_column) d where d.expression !~ '^s\.') then ' or true' else '' end,
+        (select string_agg(format('pg_catalog.pg_typeof(%s.%I) operator(pg_catalog.<>) %L::pg_catalog.regtype', row_name, c.column_name, format_type(a.atttypid, null)), ' or ' order by a.attnum)
+         from tsconsole.columns(source) c join pg_attribute a on a.attrelid = source and a.attname = c.column_name
+         where c.column_name = time_column or exists (
+             select from tsconsole.tracked_dimensions(source, time_column) d where d.expression = format('s.%I', c.column_name))))
     from (select coalesce(string_agg(case
               -- A virtual column has no value yet when a trigger looks: compute it.
               when v.generated is not null then format('(select %s from (select %s.*) s)', v.generated, row_name)
