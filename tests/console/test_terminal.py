@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -126,7 +127,14 @@ def test_a_signal_ends_it_cleanly(terminal: Terminal, name: str) -> None:
 
 @pytest.mark.parametrize("moment", ["\x1b[?1049h", "connecting", "There are no rollups"])
 def test_a_closed_terminal_ends_it(database: str, moment: str) -> None:
-    program = Terminal(database)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        # A server that never answers: the program is connecting for as long as it takes.
+        port = silent.getsockname()[1]
+        dsn = f"postgresql://operator@127.0.0.1:{port}/iot" if moment == "connecting" else database
+        close_the_terminal(Terminal(dsn), moment)
+
+
+def close_the_terminal(program: Terminal, moment: str) -> None:
     program.wait_for(moment)
     os.close(program.master)
     try:

@@ -16,11 +16,12 @@ returns timestamptz language sql volatile
 as 'select tsconsole.possible_horizon(config)'
 """
 
+# xmax would do as well, unless a transaction of another session ends at the wrong moment.
 CEILING_FROM_SNAPSHOT = """
 create or replace function tsconsole.beat() returns xid8 language plpgsql volatile as $$
 begin
     insert into tsconsole.heartbeat
-    values (clock_timestamp(), pg_snapshot_xmax(pg_current_snapshot()));
+    values (clock_timestamp(), pg_snapshot_xmin(pg_current_snapshot()));
     return null;
 end $$
 """
@@ -103,7 +104,7 @@ def test_a_heartbeat_is_below_what_it_vouches_for(
 ) -> None:
     if not guarded:
         source.execute(CEILING_FROM_SNAPSHOT)
-    # An older transaction, elsewhere, keeps the latest completed id below the writer's.
+    # An older transaction, elsewhere, keeps the snapshot's id below the writer's.
     older = connect(autocommit=False)
     older.execute("insert into raw.other values (1)")
     write_slowly(source, connect(autocommit=False))
