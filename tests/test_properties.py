@@ -47,6 +47,8 @@ control = st.one_of(
     st.tuples(st.sampled_from(["savepoint s", "rollback to s", "release s"])),
     st.tuples(st.just("invalidate"), targets, st.floats(-40, 0), spans),
     st.tuples(st.sampled_from(["pause", "resume"]), targets),
+    st.tuples(st.just("alter"), st.sampled_from(["a", "d"]), st.sampled_from([0, 50, 100, 700])),
+    st.tuples(st.sampled_from(["add measure", "drop measure"])),
 )
 steps = st.one_of(
     st.tuples(st.just("step"), targets),
@@ -196,6 +198,30 @@ class Sequence:
 
     def do_resume(self, target: str) -> None:
         self.db.execute("select silver.resume_rollup(%s::regclass)", [f"{self.prefix}_{target}"])
+
+    def do_alter(self, target: str, lateness: int) -> None:
+        """Another allowed lateness; with a transaction open it would wait for its end."""
+        if self.sessions["open"].info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+            self.db.execute(
+                "select silver.alter_rollup(%s::regclass, allowed_lateness := %s)",
+                [f"{self.prefix}_{target}", f"{lateness} ms"],
+            )
+
+    def do_add_measure(self) -> None:
+        self.db.execute(
+            'select silver.add_measures(%s::regclass, \'{"v": ["max"]}\') '
+            "where not exists (select from tsconsole.rollup_measure m "
+            "where m.rollup_id = (tsconsole.rollup(%s::regclass)).id and m.aggregate = 'max')",
+            [f"{self.prefix}_d"] * 2,
+        )
+
+    def do_drop_measure(self) -> None:
+        self.db.execute(
+            'select silver.drop_measures(%s::regclass, \'{"v": ["max"]}\') '
+            "where exists (select from tsconsole.rollup_measure m "
+            "where m.rollup_id = (tsconsole.rollup(%s::regclass)).id and m.aggregate = 'max')",
+            [f"{self.prefix}_d"] * 2,
+        )
 
     def do_step(self, target: str, session: str = "worker") -> None:
         outcome, said = (

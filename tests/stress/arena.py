@@ -53,16 +53,16 @@ class Level:
 
     target: str
     source: str
-    seconds: int
+    width: str
     keys: tuple[str, ...]
 
     def create(self, db: psycopg.Connection[Any]) -> None:
         db.execute(
-            "select silver.create_rollup_table(%s::regclass, %s, make_interval(secs => %s), "
+            "select silver.create_rollup_table(%s::regclass, %s, %s, "
             'dimensions := %s, measures := \'{"v": ["min", "max", "avg"]}\', '
-            "allowed_lateness := %s, refresh_interval := '1 second', "
+            "allowed_lateness := %s, refresh_interval := '250 ms', "
             "processing_window := '15 seconds', chunk_interval := '2 minutes')",
-            [self.source, self.target, self.seconds, list(self.keys), LATENESS],
+            [self.source, self.target, self.width, list(self.keys), LATENESS],
         )
 
     @property
@@ -74,7 +74,7 @@ class Level:
         keys = "".join(f", {key}" for key in self.keys)
         grouped = ", ".join(str(n + 1) for n in range(1 + len(self.keys)))
         return (
-            f"select * from (select date_bin('{self.seconds} seconds', ts, "
+            f"select * from (select date_bin('{self.width}', ts, "
             f"'2000-01-03 00:00:00+00') as ts{keys}, count(*) as rollup_count, min(v) as min_v, "
             f"max(v) as max_v, sum(v) as sum_v, count(v) as count_v "
             f"from {SOURCE} where isfinite(ts) group by {grouped}) s where {where}"
@@ -93,12 +93,13 @@ class Level:
         return self.differences(f"{self.target}_live")
 
 
+# Narrow buckets, so that the frontier takes many steps while the writers write.
 LADDER = (
-    Level("silver.events_1s", SOURCE, 1, ("dev", "site")),
-    Level("silver.events_5s", "silver.events_1s", 5, ("dev", "site")),
-    Level("silver.events_20s", "silver.events_5s", 20, ("dev",)),
+    Level("silver.events_1", SOURCE, "250 milliseconds", ("dev", "site")),
+    Level("silver.events_2", "silver.events_1", "1 second", ("dev", "site")),
+    Level("silver.events_3", "silver.events_2", "5 seconds", ("dev",)),
 )
-TOTAL = Level("silver.events_7s", SOURCE, 7, ())
+TOTAL = Level("silver.events_total", SOURCE, "1750 milliseconds", ())
 LEVELS = (*LADDER, TOTAL)
 
 

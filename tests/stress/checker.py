@@ -94,6 +94,11 @@ STATE = {
     "rows_deleted, end_time, worker_pid, xmin "
     "from silver.timeseries_refresh_log order by id desc limit 25",
     "heartbeat": "select * from tsconsole.heartbeat order by ceiling desc limit 5",
+    "frozen": "select * from tsconsole.frozen_range",
+    "partition then": "select partition::regclass, partition, file_node, attached_by, range_start "
+    "from tsconsole.source_partition order by range_start",
+    "partition now": "select partition::regclass, p.* "
+    "from tsconsole.present_partitions('raw.events') p order by 1",
     "retry": "select * from tsconsole.retry",
     "now": "select clock_timestamp(), now(), pg_current_snapshot()",
 }

@@ -24,7 +24,7 @@ SETTINGS = {"fsync": "off", "max_prepared_transactions": "20", "max_connections"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("stress")
-    group.addoption("--stress-seconds", type=float, default=12.0, help="how long to write")
+    group.addoption("--stress-seconds", type=float, default=9.0, help="how long to write")
     group.addoption("--stress-seed", default=None, help="repeats the choices of another run")
     group.addoption(
         "--stress-crash",

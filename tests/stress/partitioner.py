@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 import psycopg
@@ -25,7 +28,11 @@ class Partitioner(Helper):
     """Truncates, detaches, changes and replaces partitions; what it detached comes back."""
 
     name = "partitioner"
-    pause = (0.05, 0.4)
+    pause = (0.02, 0.2)
+
+    def __init__(self, dsn: str, dice: random.Random, stopping: threading.Event) -> None:
+        super().__init__(dsn, dice, stopping)
+        self.journal: list[str] = []
 
     def act(self, db: Connection) -> None:
         db.execute("set lock_timeout = '1s'")
@@ -33,8 +40,9 @@ class Partitioner(Helper):
         self.finish_detaching(db)
         detached = db.execute(DETACHED).fetchall()
         if detached and (len(detached) > 2 or self.dice.random() < 0.5):
-            self.attach(db, *self.dice.choice(detached))
-            self.done["attached"] += 1
+            chosen = self.dice.choice(detached)
+            self.attach(db, *chosen)
+            self.note("attached", *chosen)
             return
         kinds: dict[str, Callable[[Connection, str], None]] = {
             "truncated": self.truncate,
@@ -46,8 +54,13 @@ class Partitioner(Helper):
         kind = self.dice.choice(list(kinds))
         names = "select name from stress.bounds where lo < now() and name <> all (%s)"
         attached = db.execute(names, [[row[0] for row in detached]]).fetchall()
-        kinds[kind](db, self.dice.choice(attached)[0])
+        name = self.dice.choice(attached)[0]
+        kinds[kind](db, name)
+        self.note(kind, name)
+
+    def note(self, kind: str, *of: str) -> None:
         self.done[kind] += 1
+        self.journal.append(f"{datetime.now(timezone.utc).time()} {kind} {' '.join(of)}")
 
     def truncate(self, db: Connection, name: str) -> None:
         db.execute(self.of("truncate {}", name))
@@ -100,12 +113,13 @@ class Partitioner(Helper):
     def finish_detaching(self, db: Connection) -> None:
         for (name,) in db.execute(PENDING).fetchall():
             db.execute(self.of("alter table raw.events detach partition {} finalize", name))
-            self.done["finalized"] += 1
+            self.note("finalized", name)
 
     def attach_all(self, db: Connection) -> None:
         self.finish_detaching(db)
         for row in db.execute(DETACHED).fetchall():
             self.attach(db, *row)
+            self.note("attached at the end", *row)
 
     def of(self, statement: str, *names: str) -> sql.Composed:
         tables = [sql.Identifier("raw", name) for name in names]
