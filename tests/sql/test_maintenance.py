@@ -13,7 +13,16 @@ import pytest
 
 Connection = psycopg.Connection[Any]
 Connect = Callable[..., Connection]
-TASKS = ["watchdog", "log_pruning", "indexes", "analyze", "premake", "retention"]
+TASKS = [
+    "watchdog",
+    "log_pruning",
+    "indexes",
+    "analyze",
+    "vacuum",
+    "interval",
+    "premake",
+    "retention",
+]
 DUPLICATE = (
     "insert into silver.m_1h (ts, device, rollup_count)"
     " select ts, device, rollup_count from silver.m_1h limit 1"
@@ -294,7 +303,7 @@ def test_log_pruning(hourly: Connection) -> None:
     )
     outcome, detail = maintain(hourly)["log_pruning"]
     assert outcome == "done"
-    assert detail.startswith("deleted 105 runs and 509 errors")
+    assert detail.startswith("deleted 105 runs, 509 errors and 0 entries of maintenance")
     kept = (
         "select count(*) from silver.timeseries_refresh_log where rollup_id is not distinct from {}"
     )

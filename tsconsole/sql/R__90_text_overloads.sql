@@ -133,15 +133,15 @@ comment on function silver.optimize_chunk_interval(text, bigint) is
 Example: see there.';
 
 
-create or replace function silver.maintain_timeseries_tables(table_name text default null) returns table (target_table text, task text, outcome text, detail text, duration interval)
+create or replace function silver.maintain_timeseries_tables(table_name text default null, tasks text[] default null) returns table (target_table text, task text, outcome text, detail text, duration interval)
 language sql volatile
 begin atomic
-    select * from silver.maintain_timeseries_tables(tsconsole.find_table(table_name, tsconsole.visible_table(table_name)));
+    select * from silver.maintain_timeseries_tables(tsconsole.find_table(table_name, tsconsole.visible_table(table_name)), tasks);
 end;
 
-comment on function silver.maintain_timeseries_tables(text) is
-'As silver.maintain_timeseries_tables(regclass), with the name of the table as text.
-Example: see there.';
+comment on function silver.maintain_timeseries_tables(text, text[]) is
+'As silver.maintain_timeseries_tables(regclass, text[]), with the name of the table as text; without one, all rollups.
+Example: select * from silver.maintain_timeseries_tables();';
 
 
 
