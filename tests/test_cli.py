@@ -209,6 +209,14 @@ def test_maintain(cli: CommandLine, db: psycopg.Connection) -> None:
     assert ended.code == 0 and "silver.x" in ended.out, ended
     tasks = json.loads(cli("maintain", "silver.x", "--json").out)["tasks"]
     assert {task["outcome"] for task in tasks} <= {"done", "skipped"}
+    some = cli("maintain", "silver.x", "--task", "premake", "--task", "analyze")
+    assert some.code == 0 and "premake" in some.out and "watchdog" not in some.out
+    plan = json.loads(cli("maintain", "--list", "--json").out)["tasks"]
+    assert plan[0]["task"] == "watchdog" and len(plan) == 8
+    shown = cli("maintain", "--list")
+    assert "NEXT RUN" in shown.out and "there are partitions to" in shown.out
+    refused = cli("maintain", "--task", "dust")
+    assert refused.code == 2 and "no maintenance task 'dust'" in refused.err
 
 
 def test_doctor(cli: CommandLine) -> None:

@@ -293,6 +293,25 @@ async def test_maintain(rolled_up: Connection) -> None:
         check_types(task)
     only = await operations.maintain(rolled_up, "silver.readings_1h")
     assert {task.target_table for task in only} == {"silver.readings_1h"}
+    seen: list[tuple[str, int, int]] = []
+    await operations.maintain(
+        rolled_up,
+        "silver.readings_1h",
+        ["premake", "watchdog"],
+        lambda task, position, count: seen.append((task.task, position, count)),
+    )
+    assert seen == [("watchdog", 1, 2), ("premake", 2, 2)]
+    plan = await operations.planned_tasks(rolled_up, "silver.readings_1h")
+    assert [task.task for task in plan if task.last_run is None] == []
+    for planned in plan:
+        check_types(planned)
+    assert await operations.planned_tasks(rolled_up, only_due=True) == []
+    again = await operations.run_due_task(rolled_up, plan[0])
+    assert again is not None and again.task == "watchdog"
+    for entry in await operations.maintenance_log(rolled_up, "silver.readings_1h"):
+        check_types(entry)
+    [entry] = await operations.maintenance_log(rolled_up, "silver.readings_1h", "watchdog")
+    assert entry.runs == 4
 
 
 async def test_a_session_setting_is_as_before(rolled_up: Connection) -> None:

@@ -102,6 +102,10 @@ def parser() -> argparse.ArgumentParser:
     retry.add_argument("table", nargs="?", help="this one now; without it, all that are due")
     maintain = add("maintain", commands.maintain, "partitions, retention, statistics, logs")
     maintain.add_argument("table", nargs="?", help="one rollup; without it, all")
+    maintain.add_argument(
+        "--task", action="append", metavar="TASK", help="only this one; again for each one"
+    )
+    maintain.add_argument("--list", action="store_true", help="show the tasks and when each is due")
     verify = add("verify", commands.verify, "compare rollups with GROUP BY over their sources")
     verify.add_argument("table", nargs="?", help="a rollup, or a source for all that read it")
     verify.add_argument("--from", dest="from_time", metavar="TIME", help="ISO time to begin at")

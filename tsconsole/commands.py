@@ -18,7 +18,7 @@ from tsconsole.arguments import ArgumentError, creation_request, moment
 from tsconsole.config import Config, load_config, settings_for
 from tsconsole.database import Settings, connect_once, connected
 from tsconsole.errors import OperationError
-from tsconsole.models import InstallStep, LadderRequest, SchemaState, StepResult
+from tsconsole.models import InstallStep, LadderRequest, MaintenanceTask, SchemaState, StepResult
 from tsconsole.operations.calls import Connection
 from tsconsole.output import Output, plain
 
@@ -166,19 +166,37 @@ async def _retry(arguments: Namespace, output: Output) -> int:
 
 def maintain(arguments: Namespace, output: Output) -> int:
     """Make partitions ahead, apply retention, gather statistics, prune the logs."""
-    return _run(_maintain(arguments, output))
+    return _run(_show_plan(arguments, output) if arguments.list else _maintain(arguments, output))
 
 
 async def _maintain(arguments: Namespace, output: Output) -> int:
     async with connected(_settings(arguments)) as connection:
         with output.progress() as progress:
-            progress.add_task("maintaining " + (arguments.table or "every rollup"), total=None)
-            tasks = await operations.maintain(connection, arguments.table)
+            bar = progress.add_task(
+                "maintaining " + (arguments.table or "every rollup"), total=None
+            )
+
+            def show(task: MaintenanceTask, position: int, count: int) -> None:
+                text = f"{task.target_table} {task.task} {task.outcome}"
+                progress.update(bar, description=text, completed=position, total=count)
+
+            tasks = await operations.maintain(connection, arguments.table, arguments.task, show)
     if output.as_json:
         output.result({"tasks": tasks})
     else:
         tables.print_tasks(output, tasks)
     return 1 if any(task.outcome == "failed" for task in tasks) else 0
+
+
+async def _show_plan(arguments: Namespace, output: Output) -> int:
+    async with connected(_settings(arguments)) as connection:
+        plan = await operations.planned_tasks(connection, arguments.table, arguments.task)
+        now = (await operations.server_info(connection)).database_time
+    if output.as_json:
+        output.result({"tasks": plan})
+    else:
+        tables.print_plan(output, plan, now)
+    return 1 if any(task.last_outcome == "failed" for task in plan) else 0
 
 
 def verify(arguments: Namespace, output: Output) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from rich.text import Text
 
@@ -16,6 +17,7 @@ from tsconsole.models import (
     Difference,
     MaintenanceTask,
     MonitorSnapshot,
+    PlannedTask,
     RollupStatus,
     StepResult,
 )
@@ -125,6 +127,34 @@ def print_tasks(output: Output, tasks: Sequence[MaintenanceTask]) -> None:
             for task in tasks
         ],
         right=("TOOK",),
+        whole=("TARGET", "TASK", "OUTCOME"),
+    )
+
+
+def print_plan(output: Output, plan: Sequence[PlannedTask], now: datetime) -> None:
+    """The tasks of maintenance: what the last run said, and when the next is due."""
+    if not plan:
+        output.line("There are no rollups yet; `tsconsole create` makes the first.")
+        return
+    output.table(
+        ("TARGET", "TASK", "EVERY", "LAST RUN", "OUTCOME", "TOOK", "NEXT RUN", "DETAIL"),
+        [
+            [
+                task.target_table,
+                task.task,
+                short_interval(task.run_every),
+                when(task.last_run, now),
+                Text(
+                    task.last_outcome or "",
+                    style=_COLOURS["error"] if task.last_outcome == "failed" else "",
+                ),
+                took(task.last_duration),
+                "now" if task.is_due else when(task.next_run, now),
+                one_line(task.last_detail or task.purpose),
+            ]
+            for task in plan
+        ],
+        right=("EVERY", "TOOK"),
         whole=("TARGET", "TASK", "OUTCOME"),
     )
 

@@ -78,9 +78,7 @@ def test_one_task_or_some_in_the_plans_order(hourly: Connection) -> None:
         ("{analyze,NULL}", "there is no maintenance task null"),
     ],
 )
-def test_tasks_that_do_not_exist_are_refused(
-    hourly: Connection, wanted: str, message: str
-) -> None:
+def test_tasks_that_do_not_exist_are_refused(hourly: Connection, wanted: str, message: str) -> None:
     statement = "select silver.maintain_timeseries_tables('silver.m_1h', %s::text[])"
     said = refuse(hourly, statement, [wanted], "TS001", message)
     assert "watchdog, log_pruning" in (said.message_hint or "")
@@ -98,18 +96,19 @@ def test_last_and_next_run(hourly: Connection) -> None:
     assert len(tasks(hourly, "task", "is_due")) == 7
     call(hourly)
     assert tasks(hourly, "task", "is_due") == []
-    assert tasks(
-        hourly,
-        "next_run = last_run + run_every and last_outcome = 'done' and last_detail <> ''",
-        "task <> 'retention'",
-    ) == [True] * 7
+    assert (
+        tasks(
+            hourly,
+            "next_run = last_run + run_every and last_outcome = 'done' and last_detail <> ''",
+            "task <> 'retention'",
+        )
+        == [True] * 7
+    )
     hourly.execute("update silver.timeseries_rollup_config set retention_period = '10 days'")
     assert tasks(hourly, "next_run is null", "task = 'retention'") == [False]
 
 
-def test_procedure_runs_what_is_due_and_commits_each(
-    hourly: Connection, connect: Connect
-) -> None:
+def test_procedure_runs_what_is_due_and_commits_each(hourly: Connection, connect: Connect) -> None:
     """While the last task waits for nothing, another session sees what the first ones said."""
     assert call(hourly) == []
     made = call(hourly, "silver.m_1h", ["premake", "watchdog"], False)
@@ -176,7 +175,11 @@ def test_the_log_is_pruned_by_age_and_number(hourly: Connection) -> None:
     [result] = call(hourly, None, ["log_pruning"], False)
     assert "and 209 entries of maintenance" in result["detail"]
     kept = "select task, count(*) from silver.timeseries_maintenance_log group by 1 order by 1"
-    assert hourly.execute(kept).fetchall() == [("indexes", 1), ("log_pruning", 1), ("premake", 1000)]
+    assert hourly.execute(kept).fetchall() == [
+        ("indexes", 1),
+        ("log_pruning", 1),
+        ("premake", 1000),
+    ]
 
 
 def test_vacuum_names_tables_with_dead_rows(hourly: Connection) -> None:

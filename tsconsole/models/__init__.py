@@ -45,8 +45,11 @@ from tsconsole.models.rollups import (
 from tsconsole.models.upkeep import (
     CheckUp,
     ConfigCheck,
+    MaintenanceEntry,
     MaintenanceTask,
+    PlannedTask,
     Severity,
+    TaskOutcome,
 )
 from tsconsole.requests import (
     Created,
@@ -70,11 +73,13 @@ __all__ = [
     "InstallPlan",
     "InstallStep",
     "LadderRequest",
+    "MaintenanceEntry",
     "MaintenanceTask",
     "MonitorSnapshot",
     "Outcome",
     "PartitionStat",
     "PartitionState",
+    "PlannedTask",
     "Progress",
     "RefreshRun",
     "RetryEntry",
@@ -89,5 +94,6 @@ __all__ = [
     "SourceTable",
     "Status",
     "StepResult",
+    "TaskOutcome",
     "Work",
 ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 Severity = Literal["ok", "warning", "error"]
+TaskOutcome = Literal["done", "skipped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,44 @@ class MaintenanceTask:
 
     target_table: str
     task: str
-    outcome: Literal["done", "skipped", "failed"]
+    outcome: TaskOutcome
     detail: str | None
     duration: timedelta | None
+
+
+@dataclass(frozen=True)
+class PlannedTask:
+    """One task of maintenance of one rollup: when it ran, what it said, when it is due."""
+
+    rollup_id: int
+    target_table: str
+    task: str
+    purpose: str
+    run_every: str
+    last_run: datetime | None
+    last_duration: timedelta | None
+    last_outcome: TaskOutcome | None
+    last_detail: str | None
+    next_run: datetime | None
+    """None for a task that this rollup does not need."""
+    is_due: bool
+
+
+@dataclass(frozen=True)
+class MaintenanceEntry:
+    """One entry of the maintenance log: runs in a row that said the same are one."""
+
+    id: int
+    rollup_id: int | None
+    target_table: str
+    task: str
+    outcome: TaskOutcome
+    detail: str | None
+    start_time: datetime
+    end_time: datetime
+    duration: timedelta
+    runs: int
+    worker_pid: int
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from tsconsole.errors import OperationError
-from tsconsole.models import ChunkChoice, Difference, MaintenanceTask, StepResult
+from tsconsole.models import ChunkChoice, Difference, StepResult
 from tsconsole.operations.calls import Connection, fetch, fetch_value, fetch_values, operation
 
 OnStep = Callable[[StepResult], None]
@@ -147,17 +147,6 @@ async def bulk_load(
     """Tell every rollup of the source that this range was loaded in bulk."""
     query = "select silver.bulk_load(%s::text::regclass, %s::timestamptz, %s::timestamptz)"
     return int(await fetch_value(connection, query, [source, from_time, to_time]))
-
-
-@operation
-async def maintain(connection: Connection, table: str | None = None) -> list[MaintenanceTask]:
-    """Do the upkeep of one rollup, or of all: partitions ahead, retention, statistics, logs."""
-    query = """
-        select m.target_table, m.task, m.outcome, m.detail, m.duration
-          from silver.maintain_timeseries_tables(%s::text::regclass) as m
-    """
-    async with statement_timeout(connection, None):
-        return await fetch(connection, MaintenanceTask, query, [table])
 
 
 @operation
