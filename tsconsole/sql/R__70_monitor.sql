@@ -153,7 +153,12 @@ select c.id, c.source_table, c.target_table,
        extract(epoch from (c.history_to - c.history_from) - p.history_left)::float8
            / nullif(extract(epoch from c.history_to - c.history_from), 0)::float8 as backfill_fraction,
        runs.rows_per_second,
-       runs.last_duration
+       runs.last_duration,
+       make_interval(secs => (extract(epoch from p.history_left) * runs.history_took / nullif(extract(epoch from runs.history_covered), 0))::float8) as backfill_remaining,
+       runs.history_rows / nullif(runs.history_took, 0)::float8 as backfill_rows_per_second,
+       coalesce(60 * runs.late_rows / extract(epoch from least(interval '10 minutes',
+           -- As far as the 20 runs reach back, when they are less than 10 minutes.
+           case when runs.runs = 20 then greatest(clock_timestamp() - runs.since, interval '1 second') end))::float8, 0) as late_rows_per_minute
 from silver.timeseries_rollup_config c
 cross join lateral (select tsconsole.history_left(c.id) as history_left) p
 left join lateral (
@@ -165,7 +170,11 @@ cross join lateral (
     select count(*) as runs, avg(l.duration) as avg_duration, min(l.start_time) as since,
            (array_agg(l.rows_read order by l.id desc))[1] as last_rows,
            (array_agg(l.duration order by l.id desc))[1] as last_duration,
-           sum(l.rows_read) / nullif(extract(epoch from sum(l.duration)), 0)::float8 as rows_per_second
+           sum(l.rows_read) / nullif(extract(epoch from sum(l.duration)), 0)::float8 as rows_per_second,
+           extract(epoch from sum(l.duration) filter (where l.work = 'history')) as history_took,
+           sum(l.window_end - l.window_start) filter (where l.work = 'history') as history_covered,
+           sum(l.rows_read) filter (where l.work = 'history') as history_rows,
+           sum(l.rows_written + l.rows_deleted) filter (where l.work = 'recompute' and l.end_time > clock_timestamp() - interval '10 minutes') as late_rows
     from (select * from silver.timeseries_refresh_log l where l.rollup_id = c.id order by l.id desc limit 20) l) runs
 cross join lateral (
     select count(*) filter (where runs.since is null or x.error_timestamp >= runs.since) as recent_errors,
@@ -175,7 +184,7 @@ cross join lateral (
 cross join lateral tsconsole.health(c, r.started_at, w, e.error_message, tsconsole.behind(c), p.history_left) h;
 
 comment on view silver.timeseries_operations_monitor is
-'One row per rollup: what it does now, how healthy it is and why, in words. health_status: OK, RUNNING, WARNING, ALERT or PAUSED. lag: clock minus watermark. avg_duration and success_rate (percent) are over the last 20 runs and the errors since. last_processed_rows: rows read by the last run. pending_ranges: ranges still to compute or recompute.
+'One row per rollup: what it does now, how healthy it is and why, in words. health_status: OK, RUNNING, WARNING, ALERT or PAUSED. lag: clock minus watermark. avg_duration and success_rate (percent) are over the last 20 runs and the errors since. last_processed_rows: rows read by the last run. pending_ranges: ranges still to compute or recompute. backfill_remaining and backfill_rows_per_second: the estimated time to the end of the history, and the rate, from the history among the last 20 runs. late_rows_per_minute: rows of the target that late changes made recomputing write or delete, over the last 10 minutes or 20 runs, whichever is shorter.
 Example: select target_table, health_status, health_reason from silver.timeseries_operations_monitor;';
 
 

@@ -56,6 +56,17 @@ comment on function silver.resume_rollup(text) is
 Example: see there.';
 
 
+create or replace function silver.cancel_step(target text, worker_pid integer) returns boolean
+language sql volatile
+begin atomic
+    select silver.cancel_step(tsconsole.find_table(target, tsconsole.visible_table(target)), worker_pid);
+end;
+
+comment on function silver.cancel_step(text, integer) is
+'As silver.cancel_step(regclass, integer), with the name of the table as text.
+Example: see there.';
+
+
 create or replace function silver.drop_rollup(target text, keep_data boolean default false) returns void
 language sql volatile
 begin atomic
