@@ -41,10 +41,11 @@ begin
         into window_start, window_end using (config).last_processed_time;
         return;
     end if;
-    -- A history step locks the ranges that it claims; here that is seen as the id of its transaction, or of a block within it, in xmax.
+    -- A history step locks the ranges that it claims; here that is seen as the id of its transaction, or of a block within
+    -- it, in xmax. On its way down from the newest it deletes those without rows: it works on the lowest.
     execute format(
-        'select min(p.lo), max(p.hi) from %s p where p.kind = ''h'' and p.xmax in ('
-        'select l.transactionid from pg_catalog.pg_locks l where l.locktype = ''transactionid'' and l.mode = ''ExclusiveLock'' and l.granted and l.pid = $1)',
+        'select lower(q.r), upper(q.r) from (select unnest(range_agg(tstzrange(p.lo, p.hi))) as r from %s p where p.kind = ''h'' and p.xmax in ('
+        'select l.transactionid from pg_catalog.pg_locks l where l.locktype = ''transactionid'' and l.mode = ''ExclusiveLock'' and l.granted and l.pid = $1)) q order by q.r limit 1',
         tsconsole.pending_table((config).id))
     into window_start, window_end using worker_pid;
 exception when undefined_table then
@@ -54,7 +55,7 @@ end;
 $$;
 
 comment on function tsconsole.step_range(silver.timeseries_rollup_config, text, integer) is
-'The range that another session''s step holds. history: exactly the ranges that it has claimed. recompute: the pending ranges below the watermark. frontier: from the watermark to the last complete bucket. The last two are as far as the step can come; it may take less.
+'The range that another session''s step holds. history: the ranges that it has claimed, and empty ones beside them. recompute: the pending ranges below the watermark. frontier: from the watermark to the last complete bucket. The last two are as far as the step can come; it may take less.
 Example: select * from tsconsole.step_range(tsconsole.rollup(''silver.meters_1h''), ''history'', 4711);';
 
 
