@@ -181,6 +181,15 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("app.theme", "t", "Theme", "change between dark and light", "Program", _ROLLUP),
     Action(
+        "profiles", "ctrl+o", "Profiles", "watch another server of config.toml", "Program",
+        ("monitor", "details", "install", "connect"),
+    ),
+    Action(
+        "suspend", "ctrl+z", "Suspend", "go to the background of the shell; fg comes back",
+        "Program", ("monitor", "details", "install", "connect", "log", "reader", "create"),
+        priority=True,
+    ),
+    Action(
         "help", "question_mark", "Help", "every key that works here", "Program",
         ("monitor", "details", "install", "connect", "log", "reader"), 90,
     ),

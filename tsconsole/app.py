@@ -6,11 +6,12 @@ import asyncio
 import logging
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import App
@@ -18,14 +19,16 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
-from tsconsole.background import Background, Connection, Operation
+from tsconsole.background import Background, Operation
 from tsconsole.config import ConsoleConfig
 from tsconsole.database import Database, Settings, connected
 from tsconsole.health import plain_glyphs
+from tsconsole.memory import Memory
 from tsconsole.plain import PlainText
-from tsconsole.screens.base import ConsoleScreen
+from tsconsole.screens.base import ConsoleScreen, Switch, still_running
+from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.connect import ConnectScreen
-from tsconsole.session import Session
+from tsconsole.session import Session, waking_clock
 from tsconsole.terminal import leave_with_the_terminal
 from tsconsole.themes import DARK, LIGHT
 
@@ -57,24 +60,18 @@ class TsConsole(App[int]):
         config: ConsoleConfig | None = None,
         *,
         read_only: bool = False,
-        clock: Callable[[], float] = monotonic,
+        clock: Callable[[], float] = waking_clock,
         ticks: bool = True,
+        choices: Sequence[Settings] = (),
+        memory: Path | None = None,
     ) -> None:
         super().__init__()
-        self.settings = settings
         self.config = config or ConsoleConfig()
-        self.database = Database(settings, max_size=2)
-        background = Background(lambda: connected(settings), self._operation_changed, clock)
-        self.session = Session(
-            self._poll_connection,
-            background,
-            read_only=read_only or settings.read_only or self.config.read_only,
-            profile=settings.profile,
-            interval=self.config.refresh_interval,
-            error_limit=self.config.error_limit,
-            clock=clock,
-            ticks=ticks,
-        )
+        self._read_only = read_only or self.config.read_only
+        self._clock, self._ticks, self._memory = clock, ticks, memory
+        is_known = any(choice.profile == settings.profile for choice in choices)
+        self._choices = tuple(choices) if is_known else (settings, *choices)
+        self._prepare(settings)
         self.fault: BaseException | None = None
         if plain_glyphs():
             self._filters.append(PlainText())
@@ -99,9 +96,64 @@ class TsConsole(App[int]):
         return ConnectScreen(self.session, self.settings)
 
     async def on_unmount(self) -> None:
-        """Let no connection stay behind."""
+        """Remember what was shown, and let no connection stay behind."""
+        self.session.memory.save()
         self.workers.cancel_all()
         await self.database.close()
+
+    def exit(self, *args: Any, **kwargs: Any) -> None:
+        """Note where the operator was: the screens are gone before anything else is told."""
+        self._note_place()
+        super().exit(*args, **kwargs)
+
+    @on(Switch)
+    def switch(self, event: Switch) -> None:
+        """Watch another server; what runs on this one is asked about."""
+        running = self.session.running
+        if not running:
+            self.run_worker(self._switch(event.settings), exit_on_error=False)
+            return
+        question = still_running(running, "Watching another server cancels it, on the server too.")
+
+        def go(yes: bool | None) -> None:
+            if yes:
+                self.run_worker(self._switch(event.settings), exit_on_error=False)
+
+        self.push_screen(ConfirmScreen("Profiles", question, "Cancel it"), go)
+
+    async def _switch(self, settings: Settings) -> None:
+        self._note_place()
+        self.session.memory.save()
+        left = self.database
+        self.workers.cancel_group(self, "operations")
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        self._prepare(settings)
+        await self.database.open()
+        self.push_screen(self.first_screen())
+        await left.close()
+
+    def _prepare(self, settings: Settings) -> None:
+        """Make what belongs to one server; nothing is connected yet."""
+        settings = replace(settings, read_only=settings.read_only or self._read_only)
+        self.settings, self.database = settings, Database(settings, max_size=2)
+        self.session = Session(
+            partial(self.database.connection, POLL_TIMEOUT),
+            Background(lambda: connected(settings), self._operation_changed, self._clock),
+            read_only=settings.read_only,
+            profile=settings.profile,
+            interval=self.config.refresh_interval,
+            error_limit=self.config.error_limit,
+            clock=self._clock,
+            ticks=self._ticks,
+            memory=Memory(self._memory, settings.profile or settings.target),
+            choices=self._choices,
+        )
+
+    def _note_place(self) -> None:
+        addresses = [s.address for s in self.screen_stack if isinstance(s, ConsoleScreen)]
+        if addresses:
+            self.session.memory.put("screen", next(filter(None, reversed(addresses)), {}))
 
     def action_theme(self) -> None:
         """Change between dark and light."""
@@ -137,9 +189,6 @@ class TsConsole(App[int]):
         if self.is_running:
             self.post_message(OperationChanged(operation))
 
-    def _poll_connection(self) -> AbstractAsyncContextManager[Connection]:
-        return self.database.connection(POLL_TIMEOUT)
-
     def _handle_exception(self, error: Exception) -> None:
         """A fault of the console itself: a tidy exit instead of a page of traceback."""
         if self.is_headless:
@@ -149,20 +198,18 @@ class TsConsole(App[int]):
         self.exit(1)
 
 
-def run_console(
-    settings: Settings, config: ConsoleConfig | None = None, *, read_only: bool = False
-) -> int:
+def run_console(settings: Settings, config: ConsoleConfig | None = None, **options: Any) -> int:
     """Run the console until it is left; returns the exit code."""
-    return asyncio.run(run_console_async(settings, config, read_only=read_only))
+    return asyncio.run(run_console_async(settings, config, **options))
 
 
 async def run_console_async(
-    settings: Settings, config: ConsoleConfig | None = None, *, read_only: bool = False
+    settings: Settings, config: ConsoleConfig | None = None, **options: Any
 ) -> int:
     """Run the console inside an event loop that does other things too."""
     # What psycopg's pool logs about a lost server is on the screen already.
     logging.getLogger("psycopg").addHandler(logging.NullHandler())
-    app = TsConsole(settings, config, read_only=read_only)
+    app = TsConsole(settings, config, **options)
     code = await app.run_async()
     if app.fault is not None:
         sys.stderr.write(_confess(app.fault))

@@ -18,6 +18,7 @@ from tsconsole.arguments import ArgumentError, creation_request, moment
 from tsconsole.config import Config, load_config, settings_for
 from tsconsole.database import Settings, connect_once, connected
 from tsconsole.errors import OperationError
+from tsconsole.memory import default_path
 from tsconsole.models import InstallStep, LadderRequest, MaintenanceTask, SchemaState, StepResult
 from tsconsole.operations.calls import Connection
 from tsconsole.output import Output, plain
@@ -37,7 +38,11 @@ def console(arguments: Namespace, output: Output) -> int:
     # Textual is imported by the console alone.
     from tsconsole.app import run_console
 
-    return run_console(settings, config.console, read_only=read_only)
+    choices = [settings_for(config, profile=name) for name in config.profiles]
+    memory = default_path() if config.console.remember else None
+    return run_console(
+        settings, config.console, read_only=read_only, choices=choices, memory=memory
+    )
 
 
 def demo(arguments: Namespace, output: Output) -> int:

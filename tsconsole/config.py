@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class Profile:
     user: str | None = None
     service: str | None = None
     sslmode: str | None = None
+    passfile: str | None = None
+    """A file like ~/.pgpass; libpq reads it for every new connection."""
     password_command: str | None = None
     """A shell command that prints the password, run for every new connection (IAM tokens)."""
     connect_timeout: float | None = None
@@ -44,6 +46,8 @@ class ConsoleConfig:
     read_only: bool = False
     theme: str | None = None
     error_limit: int = 100
+    remember: bool = True
+    """Whether last screen, filter and order of each profile are kept for the next time."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,7 @@ CONSOLE_KEYS = {
     "refresh_interval": _number(0.2, 3600, "a number of seconds from 0.2 to 3600"),
     "read_only": SWITCH,
     "theme": TEXT,
+    "remember": SWITCH,
     "error_limit": _whole(1, 10000, "a whole number from 1 to 10000"),
 }
 WORKER_KEYS = {"poll_interval": _number(0.05, 3600, "a number of seconds from 0.05 to 3600")}
@@ -121,6 +126,7 @@ PROFILE_KEYS = {
     "user": TEXT,
     "service": TEXT,
     "sslmode": Expected("one of " + ", ".join(_SSL_MODES), lambda value: value in _SSL_MODES),
+    "passfile": TEXT,
     "password_command": TEXT,
     "connect_timeout": SECONDS,
     "statement_timeout": SECONDS,
@@ -193,7 +199,11 @@ def settings_for(config: Config, dsn: str | None = None, profile: str | None = N
         raise ConfigError(
             f'There is no profile "{name}" in {where}.', _known_profiles(name, config.profiles)
         )
-    return _settings(config.profiles[name])
+    settings = _settings(config.profiles[name])
+    path = config.path
+    if path is None:
+        return settings
+    return replace(settings, renew=lambda: _settings(load_config(path).profiles[name]))
 
 
 def _settings(profile: Profile) -> Settings:
@@ -204,6 +214,7 @@ def _settings(profile: Profile) -> Settings:
         "user": profile.user,
         "service": profile.service,
         "sslmode": profile.sslmode,
+        "passfile": profile.passfile and str(Path(profile.passfile).expanduser()),
     }
     given = {name: value for name, value in parts.items() if value is not None}
     defaults = Settings()

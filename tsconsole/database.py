@@ -6,18 +6,35 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from tsconsole.errors import ConnectionLost, OperationError, explain, explain_connection
+from tsconsole.errors import (
+    ConnectionLost,
+    OperationError,
+    TsconsoleError,
+    explain,
+    explain_connection,
+)
 
 APPLICATION_NAME = "tsconsole"
+PASSWORD_SECONDS = 30.0
+"""How long a password command may take."""
+
+ALIVE = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30000,
+}
+"""A server that vanishes without a word is noticed within a minute, not within two hours."""
 
 # What psycopg warns of while a connection breaks is reported by the error that follows; without a
 # handler Python would write it into the middle of the console.
@@ -36,6 +53,9 @@ class Settings:
     statement_timeout: float | None = None
     """Seconds that one statement may take; None leaves the role's own setting."""
     read_only: bool = False
+    renew: Callable[[], Settings] | None = field(default=None, compare=False, repr=False)
+    """Reads these settings anew, where they come from a file: asked for every new connection,
+    because a password may have been changed meanwhile."""
     application_name: str = APPLICATION_NAME
 
     @property
@@ -169,8 +189,9 @@ class Backoff:
 
 async def _conninfo(settings: Settings) -> str:
     """The DSN as libpq gets it, with a fresh password when a command makes them."""
+    settings = _renewed(settings)
     given = conninfo_to_dict(settings.dsn)
-    defaults: dict[str, Any] = {"application_name": settings.application_name}
+    defaults: dict[str, Any] = {"application_name": settings.application_name} | ALIVE
     if "PGCONNECT_TIMEOUT" not in os.environ:
         # libpq counts whole seconds and takes 1 for 2.
         defaults["connect_timeout"] = max(2, round(settings.connect_timeout))
@@ -180,14 +201,37 @@ async def _conninfo(settings: Settings) -> str:
     return make_conninfo(settings.dsn, **extra)
 
 
+def _renewed(settings: Settings) -> Settings:
+    """The settings as their file has them now; as they were when it cannot be read."""
+    if settings.renew is None:
+        return settings
+    with suppress(TsconsoleError, LookupError):
+        renewed = settings.renew()
+        # Another server under the same name is no password that was changed.
+        if renewed.target == settings.target:
+            return renewed
+    return settings
+
+
 async def _password(command: str) -> str:
     process = await asyncio.create_subprocess_shell(
         command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
-    output, errors = await process.communicate()
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(), PASSWORD_SECONDS)
+    except asyncio.TimeoutError:
+        raise ConnectionLost(
+            f"The password command has printed nothing for {PASSWORD_SECONDS:g} seconds.",
+            "Run the profile's password_command by hand and see what it waits for.",
+        ) from None
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     password = output.decode(errors="replace").strip()
     if process.returncode != 0 or not password:
         last = (errors.decode(errors="replace").strip().splitlines() or ["it printed nothing"])[-1]

@@ -21,6 +21,8 @@ INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """The refresh intervals that can be chosen, in seconds."""
 SLOWEST_RETRY = 30.0
 AT_ONCE = 0.3
+PATIENCE = 15.0
+"""Seconds without an answer after which the server counts as lost: a poll must never hang."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,14 @@ class Poller(Generic[T]):
         interval: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
         wanted: Callable[[], bool] = lambda: True,
+        patience: float = PATIENCE,
     ) -> None:
         self._fetch = fetch
         self._on_data = on_data
         self._on_failure = on_failure
         self._clock = clock
         self._wanted = wanted
+        self._patience = patience
         self._wake = asyncio.Event()
         self.interval = interval
         self.held = False
@@ -71,9 +75,12 @@ class Poller(Generic[T]):
     async def poll_once(self) -> float:
         """Poll, hand on the outcome, and return the seconds to the next poll."""
         try:
-            data = await self._fetch()
+            data = await asyncio.wait_for(self._fetch(), self._patience)
         except asyncio.CancelledError:
             raise
+        except asyncio.TimeoutError:
+            message = f"The server has not answered for {self._patience:g} seconds."
+            return self._failed(message, "The server, or the network to it, hangs.", True)
         except TsconsoleError as error:
             return self._failed(error.message, error.hint, isinstance(error, ConnectionLost))
         except Exception as error:
@@ -109,7 +116,7 @@ class Poller(Generic[T]):
         if not is_lost and self.failures == 1:
             # A table that was dropped meanwhile, a deadlock: the next poll knows better.
             return AT_ONCE
-        delay = min(max(self.interval, 1.0) * 2.0 ** (self.failures - 1), SLOWEST_RETRY)
+        delay = min(max(self.interval, 1.0) * 2.0 ** min(self.failures - 1, 9), SLOWEST_RETRY)
         self._on_failure(PollFailure(message, hint, is_lost, self.failures, self._clock() + delay))
         return delay
 

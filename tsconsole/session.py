@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from tsconsole.background import Background, Connect, Operation
+from tsconsole.database import Settings
+from tsconsole.memory import Memory
 from tsconsole.models import MonitorSnapshot, ServerInfo
 
 Clock = Callable[[], float]
+
+
+def waking_clock() -> float:
+    """Seconds that go on while the machine sleeps: after that, data really is that old."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 @dataclass
@@ -24,18 +33,28 @@ class Session:
     interval: float = 2.0
     error_limit: int = 100
     """How many entries of the error log are read."""
-    clock: Clock = time.monotonic
+    clock: Clock = waking_clock
     ticks: bool = True
     """Whether ages and countdowns move by themselves; a test stands still."""
+    memory: Memory = field(default_factory=Memory)
+    choices: tuple[Settings, ...] = ()
+    """The servers among which the operator can choose, this one included."""
     server: ServerInfo | None = None
     snapshot: MonitorSnapshot | None = None
     fetched_at: float | None = None
     is_lost: bool = False
-    closed: bool = field(default=False, repr=False)
+    _slept: float = field(default_factory=lambda: waking_clock() - time.monotonic(), repr=False)
 
     def remember(self, snapshot: MonitorSnapshot) -> None:
         """Keep the newest picture of the database, and when it came."""
         self.snapshot, self.fetched_at, self.is_lost = snapshot, self.clock(), False
+        if self.server is not None and self.server.is_standby != snapshot.is_standby:
+            self.server = replace(self.server, is_standby=snapshot.is_standby)
+
+    def has_slept(self) -> bool:
+        """Whether the machine has slept since this was asked last."""
+        before, self._slept = self._slept, waking_clock() - time.monotonic()
+        return self._slept - before > 1.0
 
     @property
     def seconds_old(self) -> float | None:

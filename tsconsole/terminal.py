@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 
 from textual.drivers._writer_thread import WriterThread
+
+
+def can_be_continued() -> bool:
+    """Whether a shell is there that can continue this program once it is suspended.
+
+    Without one (started by a terminal, tmux or ssh itself) it would be stopped for ever.
+    """
+    try:
+        return os.getsid(os.getppid()) == os.getsid(0) != os.getpid()
+    except OSError:
+        return False
 
 
 def leave_with_the_terminal(leave: Callable[[], None]) -> None:

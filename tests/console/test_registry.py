@@ -58,7 +58,7 @@ def test_footers_lead_to_the_help() -> None:
 
 def test_keys_that_terminals_and_tmux_take_are_not_used() -> None:
     used = {key for action in ACTIONS for key in action.keys.split(",")}
-    assert not used & {"ctrl+a", "ctrl+b", "ctrl+enter", "ctrl+z", "ctrl+c", "ctrl+q"}
+    assert not used & {"ctrl+a", "ctrl+b", "ctrl+enter", "ctrl+c", "ctrl+q"}
 
 
 def test_what_changes_the_database_says_so() -> None:

@@ -19,3 +19,5 @@ class MonitorSnapshot:
     errors: tuple[ErrorEntry, ...]
     selected_target: str | None
     partitions: tuple[PartitionStat, ...] = field(default=())
+    is_standby: bool = False
+    """Whether the server follows another one now; a failover changes that under a session."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TypeVar
 
-from psycopg.rows import scalar_row
+from psycopg import AsyncCursor
+from psycopg.rows import tuple_row
 
 from tsconsole.models import (
     DueRollup,
@@ -16,7 +18,16 @@ from tsconsole.models import (
     RetryEntry,
     RollupStatus,
 )
-from tsconsole.operations.calls import Connection, fetch, model_cursor, operation
+from tsconsole.operations.calls import (
+    Connection,
+    Parameters,
+    Query,
+    fetch,
+    model_cursor,
+    operation,
+)
+
+T = TypeVar("T")
 
 OPERATIONS = """
     select m.id,
@@ -63,7 +74,8 @@ RUNS = """
      limit %(limit)s
 """
 
-# A table that was dropped meanwhile gives no rows, not an error that ends the whole pipeline.
+# A table that was dropped meanwhile gives no rows, not an error that ends the whole pipeline; a
+# partition that was dropped while this reads has no size.
 PARTITIONS = """
     select p.partition_name, p.range_start, p.range_end, p.row_estimate, p.estimated_at,
            p.table_bytes, p.index_bytes, p.total_bytes, p.bytes_per_row, p.dead_rows,
@@ -71,6 +83,7 @@ PARTITIONS = """
       from (select to_regclass(%(target)s::text)) as named (relation)
      cross join lateral silver.get_partition_stats(named.relation) as p
      where named.relation is not null
+       and p.total_bytes is not null
      order by p.range_start desc nulls last, p.partition_name
      limit %(limit)s
 """
@@ -151,12 +164,13 @@ async def monitor_snapshot(
     errors = {"limit": error_limit, "target": None, "since": None, "id": None}
     partitions = {"target": selected_target, "limit": partition_limit}
     async with connection.pipeline():
-        clock = await connection.cursor(row_factory=scalar_row).execute("select clock_timestamp()")
-        operations = await model_cursor(connection, RollupStatus).execute(OPERATIONS)
-        retries = await model_cursor(connection, RetryEntry).execute(RETRIES)
-        error_log = await model_cursor(connection, ErrorEntry).execute(ERRORS, errors)
-        parts = await model_cursor(connection, PartitionStat).execute(PARTITIONS, partitions)
-    now: datetime = await clock.fetchone()  # type: ignore[assignment]
+        clock = connection.cursor(row_factory=tuple_row)
+        await clock.execute("select clock_timestamp(), pg_is_in_recovery()")
+        operations = await _alone(model_cursor(connection, RollupStatus), OPERATIONS)
+        retries = await _alone(model_cursor(connection, RetryEntry), RETRIES)
+        error_log = await _alone(model_cursor(connection, ErrorEntry), ERRORS, errors)
+        parts = await _alone(model_cursor(connection, PartitionStat), PARTITIONS, partitions)
+    now, is_standby = await clock.fetchone()  # type: ignore[misc]
     return MonitorSnapshot(
         database_time=now,
         operations=tuple(await operations.fetchall()),
@@ -164,4 +178,19 @@ async def monitor_snapshot(
         errors=tuple(await error_log.fetchall()),
         selected_target=selected_target,
         partitions=tuple(await parts.fetchall()),
+        is_standby=is_standby,
     )
+
+
+async def _alone(
+    cursor: AsyncCursor[T], query: Query, parameters: Parameters | None = None
+) -> AsyncCursor[T]:
+    """Queue a query as a transaction of its own.
+
+    Without that a pipeline is one transaction: it would hold what each query locked until the last
+    one has ended, and deadlock with whoever drops a rollup or a partition meanwhile.
+    """
+    await cursor.connection.execute("begin read only")
+    await cursor.execute(query, parameters)
+    await cursor.connection.execute("commit")
+    return cursor

@@ -3,20 +3,23 @@ does not work now."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import ClassVar, TypeVar
 
 from rich.text import Text
 from textual import events, on
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from tsconsole.actions import Action, Place, actions_at, find_action
 from tsconsole.background import Operation, Severity, Work
+from tsconsole.database import Settings
 from tsconsole.errors import TsconsoleError
 from tsconsole.formatting import one_line, shorten
 from tsconsole.session import Session
+from tsconsole.terminal import can_be_continued
 from tsconsole.widgets.tray import Tray
 
 ScreenResult = TypeVar("ScreenResult")
@@ -40,6 +43,14 @@ def bindings(place: Place) -> list[BindingType]:
     ]
 
 
+class Switch(Message):
+    """The operator wants to watch another server."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+
+
 class ConsoleScreen(Screen[ScreenResult]):
     """A screen with actions of the registry."""
 
@@ -50,6 +61,11 @@ class ConsoleScreen(Screen[ScreenResult]):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
+
+    @property
+    def address(self) -> dict[str, str]:
+        """How to find this screen again at the next start; empty where that makes no sense."""
+        return {}
 
     def on_mount(self) -> None:
         """Let ages and countdowns move."""
@@ -69,6 +85,9 @@ class ConsoleScreen(Screen[ScreenResult]):
             return "this console was started read-only"
         if action.changes and self.session.is_lost:
             return "the server is gone"
+        server = self.session.server
+        if action.changes and server is not None and server.is_standby:
+            return "this server is a standby, which takes no changes"
         if action.needs == "operation" and not self.session.running:
             return "nothing runs"
         return None
@@ -159,11 +178,35 @@ class ConsoleScreen(Screen[ScreenResult]):
         if not running:
             self.app.exit()
             return
-        names = "\n".join(f"▶ {shorten(operation.title, 60)}" for operation in running)
-        question = Text(f"Still running:\n{names}\n\nQuitting cancels it, on the server too.")
+        question = still_running(running, "Quitting cancels it, on the server too.")
         self.app.push_screen(
             ConfirmScreen("Quit", question, "Quit"), lambda yes: self.app.exit() if yes else None
         )
+
+    def action_suspend(self) -> None:
+        """Go to the background of the shell; `fg` brings the console back."""
+        if can_be_continued():
+            self.app.action_suspend_process()
+        else:
+            self.say("there is no shell that could bring the console back", "warning")
+
+    def action_profiles(self) -> None:
+        """Choose another server."""
+        from tsconsole.screens.choose import ChooseScreen
+
+        choices = self.session.choices
+        if len(choices) < 2:
+            self.say("config.toml has no other profile", "warning")
+            return
+        names = [f"{choice.profile or choice.origin}   {choice.target}" for choice in choices]
+        here = next((i for i, c in enumerate(choices) if c.profile == self.session.profile), 0)
+
+        def switch(choice: int | None) -> None:
+            if choice is not None and choice != here:
+                self.post_message(Switch(choices[choice]))
+
+        question = Text("Watch another server. What it shows is remembered for each.")
+        self.app.push_screen(ChooseScreen("Profiles", question, names, here), switch)
 
     def action_back(self) -> None:
         """Go back to the screen before."""
@@ -178,6 +221,12 @@ class ConsoleScreen(Screen[ScreenResult]):
     def _tick_when_seen(self) -> None:
         if self.is_current:
             self.tick()
+
+
+def still_running(running: Sequence[Operation], consequence: str) -> Text:
+    """A question before what would cancel operations."""
+    names = "\n".join(f"▶ {shorten(operation.title, 60)}" for operation in running)
+    return Text(f"Still running:\n{names}\n\n{consequence}")
 
 
 def worker_name(operation: Operation) -> str:

@@ -101,6 +101,11 @@ class DetailsScreen(RollupScreen[Details]):
         self.call_after_refresh(self.draw)
 
     @property
+    def address(self) -> dict[str, str]:
+        """This rollup, as long as it exists."""
+        return {"place": "details", "target": self._rollup.target_table}
+
+    @property
     def subject(self) -> RollupStatus | None:
         """This rollup, whatever is focused."""
         return self._rollup

@@ -13,6 +13,7 @@ from textual.widgets import DataTable, Input
 from tsconsole import jobs, operations
 from tsconsole.background import Connection
 from tsconsole.health import summarize
+from tsconsole.memory import described, restored
 from tsconsole.models import ErrorEntry, MonitorSnapshot, RollupStatus
 from tsconsole.monitor_view import View, visible
 from tsconsole.screens.base import bindings
@@ -41,7 +42,7 @@ class MonitorScreen(RollupScreen[MonitorSnapshot]):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self.view = View()
+        self.view = _remembered(session)
         self.lower = 2
         """Which of the lower panes is shown where there is room for one only."""
         self._wanted: str | None = None
@@ -108,8 +109,11 @@ class MonitorScreen(RollupScreen[MonitorSnapshot]):
     def show_data(self, data: MonitorSnapshot) -> None:
         """Keep the snapshot and draw it."""
         had_target = self.session.snapshot is not None and self.session.snapshot.selected_target
+        is_first = self.session.snapshot is None
         self.session.remember(data)
         self.draw()
+        if is_first:
+            self._go_where_it_was_left(data)
         for rollup in data.operations:
             if rollup.target_table == self._wanted and self.operations_pane.select(rollup):
                 self._wanted = None
@@ -243,6 +247,17 @@ class MonitorScreen(RollupScreen[MonitorSnapshot]):
             lambda: self.start("maintain all rollups", None, jobs.maintain(None)),
         )  # fmt: skip
 
+    def _go_where_it_was_left(self, data: MonitorSnapshot) -> None:
+        from tsconsole.screens.details import DetailsScreen
+
+        address = self.session.memory.get("screen")
+        if address.get("place") != "details":
+            return
+        for rollup in data.operations:
+            if rollup.target_table == address.get("target"):
+                self.operations_pane.select(rollup)
+                self.app.push_screen(DetailsScreen(self.session, rollup))
+
     def _redraw(self) -> None:
         self.call_after_refresh(self.draw)
 
@@ -253,6 +268,7 @@ class MonitorScreen(RollupScreen[MonitorSnapshot]):
     def _change_view(self, view: View) -> None:
         if view != self.view:
             self.view = view
+            self.session.memory.put("monitor", described(view))
             self.draw()
 
     def _show_lower(self, number: int) -> None:
@@ -271,3 +287,13 @@ class MonitorScreen(RollupScreen[MonitorSnapshot]):
         self.query_one(PartitionsPane).display_partitions(
             target, snapshot.partitions if is_known else (), self.session.now
         )
+
+
+def _remembered(session: Session) -> View:
+    """What was shown when this profile was left; everything when that makes no sense any more."""
+    view = restored(View(), session.memory.get("monitor"))
+    try:
+        visible((), view)
+        return view if view.words else View()
+    except LookupError:
+        return View()

@@ -9,6 +9,7 @@ from textual import on
 from textual.message import Message
 from textual.screen import ModalScreen
 
+from tsconsole import operations
 from tsconsole.background import Connection
 from tsconsole.polling import Poller, PollFailure
 from tsconsole.screens.base import ConsoleScreen
@@ -105,6 +106,8 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
     def tick(self) -> None:
         """Carry on ages and countdowns."""
         super().tick()
+        if self.session.has_slept():
+            self.poller.poke()
         self.draw_header()
 
     def draw_header(self) -> None:
@@ -144,6 +147,9 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
 
     async def _fetch_connected(self) -> Data:
         async with self.session.connect() as connection:
+            if self.session.is_lost:
+                # It may be another server now, or the same one after an upgrade.
+                self.session.server = await operations.server_info(connection)
             return await self.fetch(connection)
 
     def _post(self, message: Message) -> None:
