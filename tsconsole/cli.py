@@ -106,6 +106,9 @@ def parser() -> argparse.ArgumentParser:
         "--task", action="append", metavar="TASK", help="only this one; again for each one"
     )
     maintain.add_argument("--list", action="store_true", help="show the tasks and when each is due")
+    advise = add("advise", commands.advise, "indexes that would pay, and those in the way")
+    advise.add_argument("table", help="a rollup, or the source of one")
+    advise.add_argument("--apply", metavar="INDEX", help="build or drop this one of those named")
     verify = add("verify", commands.verify, "compare rollups with GROUP BY over their sources")
     verify.add_argument("table", nargs="?", help="a rollup, or a source for all that read it")
     verify.add_argument("--from", dest="from_time", metavar="TIME", help="ISO time to begin at")

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.progress import Progress, TaskID
 
-from tsconsole import installer, operations, tables
+from tsconsole import advising, installer, operations, tables
 from tsconsole.arguments import ArgumentError, creation_request, moment
 from tsconsole.config import Config, load_config, settings_for
 from tsconsole.database import Settings, connect_once, connected
@@ -202,6 +202,11 @@ async def _show_plan(arguments: Namespace, output: Output) -> int:
     else:
         tables.print_plan(output, plan, now)
     return 1 if any(task.last_outcome == "failed" for task in plan) else 0
+
+
+def advise(arguments: Namespace, output: Output) -> int:
+    """Say which indexes of a table would pay and which are in the way; --apply acts on one."""
+    return _run(advising.advise(_settings(arguments), arguments.table, arguments.apply, output))
 
 
 def verify(arguments: Namespace, output: Output) -> int:

@@ -158,3 +158,25 @@ def test_two_rollups_on_different_time_columns(db: psycopg.Connection) -> None:
     for column in ("ts", "wall"):
         rows = db.execute(f"select sum_v from silver.by_{column}").fetchall()
         assert rows == [(5,)], column
+
+
+def test_a_late_series_is_read_by_an_index_on_dimension_and_time(db: psycopg.Connection) -> None:
+    """Whether the value is null or not; a step that reads the fleet to find one device is none."""
+    make(db, "timestamptz", partitioned=False)
+    db.execute(
+        f"insert into raw.src select {AGO} + i * interval '20 s', 100 + i % 997, i "
+        "from generate_series(1, 40000) i; create index on raw.src (device, ts); analyze raw.src"
+    )
+    plan = db.execute(
+        "select tsconsole.aggregate_query(c, 'series.lo', 'series.hi', '', "
+        "tsconsole.same_series(c, 'series')) from silver.timeseries_rollup_config c "
+        "where c.target_table = 'silver.by_device'::regclass"
+    ).fetchone()
+    assert plan is not None
+    series = f"(select {AGO} as lo, now() as hi, i as d1 from generate_series(100, 102) i) series"
+    lines = db.execute(
+        f"explain select q.* from {series} cross join lateral ({plan[0]}) q"
+    ).fetchall()
+    conditions = [line.strip() for (line,) in lines if "Index Cond" in line]
+    assert any("(device = i.i)" in condition for condition in conditions), lines
+    assert any("(device IS NULL)" in condition for condition in conditions), lines

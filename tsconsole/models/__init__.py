@@ -13,6 +13,10 @@ from tsconsole.models.database import (
     SourceColumn,
     SourceTable,
 )
+from tsconsole.models.indexes import (
+    IndexAdvice,
+    IndexProgress,
+)
 from tsconsole.models.installation import (
     InstallPlan,
     InstallStep,
@@ -70,6 +74,8 @@ __all__ = [
     "ErrorEntry",
     "Extension",
     "Health",
+    "IndexAdvice",
+    "IndexProgress",
     "InstallPlan",
     "InstallStep",
     "LadderRequest",

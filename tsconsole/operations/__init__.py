@@ -22,6 +22,7 @@ from tsconsole.operations.creation import (
     drop_rollup,
     validate_create,
 )
+from tsconsole.operations.indexes import follow_advice, recommend_indexes
 from tsconsole.operations.maintenance import (
     maintain,
     maintenance_log,
@@ -68,6 +69,7 @@ __all__ = [
     "drop_rollup",
     "due_rollups",
     "extensions",
+    "follow_advice",
     "get_error",
     "invalidate",
     "list_errors",
@@ -82,6 +84,7 @@ __all__ = [
     "pause",
     "planned_tasks",
     "progress",
+    "recommend_indexes",
     "repair",
     "resume",
     "retry",

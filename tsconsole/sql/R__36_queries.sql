@@ -175,7 +175,7 @@ create or replace function tsconsole.same_series(config silver.timeseries_rollup
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(string_agg(' and ' || tsconsole.same_value(d.expression, format('%s.d%s', series, d.position), t.base_type), '' order by d.position), '')
+    select coalesce(string_agg(' and ' || tsconsole.indexed_value(d.expression, format('%s.d%s', series, d.position), t.base_type), '' order by d.position), '')
     from tsconsole.rollup_dimension d join tsconsole.columns((config).target_table) t using (column_name)
     where d.rollup_id = (config).id;
 $$;
@@ -205,6 +205,20 @@ $$;
 comment on function tsconsole.same_value(text, text, oid) is
 'The SQL condition that two values of a type are equal or both null, as grouping sees it.
 Example: select tsconsole.same_value(''a.x'', ''b.x'', ''text''::regtype);';
+
+
+create or replace function tsconsole.indexed_value(a text, b text, base_type oid) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- No index serves IS NOT DISTINCT FROM; this reads one on (dimension, time) twice, for the value and for null.
+    select case when same.condition like '% is not distinct from %' then format('(%1$s = %2$s or (%1$s is null and %2$s is null))', a, b) else same.condition end
+    from (select tsconsole.same_value(a, b, base_type) as condition) same;
+$$;
+
+comment on function tsconsole.indexed_value(text, text, oid) is
+'As tsconsole.same_value, in a form that an index on a can serve.
+Example: select tsconsole.indexed_value(''s.x'', ''series.d1'', ''text''::regtype);';
 
 
 create or replace function tsconsole.series_columns(config silver.timeseries_rollup_config, form text default 'd%s') returns text

@@ -226,3 +226,18 @@ end;
 comment on function silver.repair_rollup(text, timestamptz, timestamptz) is
 'As silver.repair_rollup(regclass, timestamptz, timestamptz), with the name of the table as text.
 Example: see there.';
+
+
+create or replace function silver.recommend_indexes(table_name text)
+returns table (
+    advice text, kind text, index_name text, definition text, cost_before float8, cost_after float8, size_bytes bigint,
+    reason text, statement text
+)
+language sql volatile
+begin atomic
+    select * from silver.recommend_indexes(tsconsole.find_table(table_name, tsconsole.visible_table(table_name)));
+end;
+
+comment on function silver.recommend_indexes(text) is
+'As silver.recommend_indexes(regclass), with the name of the table as text.
+Example: see there.';
