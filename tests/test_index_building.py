@@ -34,9 +34,7 @@ def readings(db: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
 
 
 @pytest.fixture
-async def connection(
-    database: str, readings: psycopg.Connection[Any]
-) -> AsyncIterator[Connection]:
+async def connection(database: str, readings: psycopg.Connection[Any]) -> AsyncIterator[Connection]:
     async with connected(Settings(database)) as connected_once:
         yield connected_once
 
@@ -96,15 +94,16 @@ async def test_cancelled_it_leaves_nothing_invalid(
     connection: Connection, db: psycopg.Connection[Any], database: str
 ) -> None:
     """It waits for a writer, is told to end, and takes its invalid index with it."""
-    seen: list[IndexProgress] = []
+    waits_for: asyncio.Queue[int] = asyncio.Queue()
+
+    def note(progress: IndexProgress) -> None:
+        if progress.waits_for:
+            waits_for.put_nowait(progress.waits_for)
+
     with psycopg.connect(database) as writer:
         writer.execute("insert into raw.m values (now(), 1, 1)")
-        task = asyncio.create_task(
-            operations.follow_advice(Settings(database), SOURCE, seen.append)
-        )
-        while not any(one.waits_for for one in seen):
-            await asyncio.sleep(0.05)
-        assert seen[-1].waits_for == writer.info.backend_pid
+        task = asyncio.create_task(operations.follow_advice(Settings(database), SOURCE, note))
+        assert await waits_for.get() == writer.info.backend_pid
         assert indexes(db) == {"m_ts_idx": False}
         task.cancel()
         await asyncio.sleep(0.3)
@@ -116,16 +115,22 @@ async def test_cancelled_it_leaves_nothing_invalid(
 async def test_a_cancelled_backend_ends_it_with_a_sentence(
     connection: Connection, db: psycopg.Connection[Any], database: str
 ) -> None:
+    waits = asyncio.Event()
+
+    def note(progress: IndexProgress) -> None:
+        if progress.waits_for:
+            waits.set()
+
     with psycopg.connect(database) as writer:
         writer.execute("insert into raw.m values (now(), 1, 1)")
-        task = asyncio.create_task(operations.follow_advice(Settings(database), SOURCE))
-        while indexes(db) == {}:
-            await asyncio.sleep(0.05)
+        task = asyncio.create_task(operations.follow_advice(Settings(database), SOURCE, note))
+        await waits.wait()
+        assert indexes(db) == {"m_ts_idx": False}
         db.execute(
             "select pg_cancel_backend(pid) from pg_stat_activity where query ~ '^create index conc'"
         )
         await asyncio.sleep(0.3)
-    with pytest.raises(OperationError, match="(?i)cancel"):
+    with pytest.raises(OperationError, match=r"(?i)cancel"):
         await task
     assert indexes(db) == {}
 

@@ -59,8 +59,8 @@ def test_a_source_gets_its_time_index_first_and_then_its_dimensions(
 ) -> None:
     require_extension(fleet, "hypopg")
     found = [row for row in advice(fleet, "raw.fleet") if row["advice"] == "create"]
-    assert [row["definition"] for row in found][0] == "using btree (ts)"
-    assert [row["definition"] for row in found][1].startswith("using btree (device, ")
+    assert found[0]["definition"] == "using btree (ts)"
+    assert found[1]["definition"].startswith("using btree (device, ")
     for row in found:
         assert row["cost_after"] < 0.8 * row["cost_before"]
         assert row["size_bytes"] > 1_000_000
@@ -84,7 +84,8 @@ def test_what_was_built_as_advised_is_used_and_not_advised_again(
         build(fleet, wanted[0]["statement"])
     assert wanted == []
     sizes = column(
-        fleet, "select pg_relation_size(indexrelid) from pg_index where indrelid = 'raw.fleet'::regclass"
+        fleet,
+        "select pg_relation_size(indexrelid) from pg_index where indrelid = 'raw.fleet'::regclass",
     )
     assert 2 <= len(sizes) <= 3
 

@@ -107,7 +107,7 @@ declare
     queries text[];
     present float8[];
     best    record;
-    made    oid[] := '{}';
+    made    oid[] := array[]::oid[];
     kept    oid[];
 begin
     select array_agg(q.name order by q.rank), array_agg(q.query order by q.rank) into names, queries
@@ -273,7 +273,7 @@ as $$
 declare
     query text;
     plan  json;
-    costs float8[] := '{}';
+    costs float8[] := array[]::float8[];
 begin
     foreach query in array queries loop
         execute 'explain (format json) ' || query into plan;
