@@ -211,6 +211,48 @@ def test_odd_names_and_expressions(db: Connection, require_extension: Require) -
     advice(db, "silver.odd_1h")
 
 
+@pytest.mark.parametrize("has_btree_gin", [False, True])
+def test_gin_for_arrays_and_json(
+    db: Connection, require_extension: Require, has_btree_gin: bool
+) -> None:
+    if has_btree_gin:
+        require_extension(db, "btree_gin")
+    elif value(db, "select exists (select from pg_extension where extname = 'btree_gin')"):
+        pytest.skip("btree_gin is in the template")
+    db.execute(
+        """
+        create table raw.m (ts timestamptz, tags text[], extra jsonb, note json, v int);
+        insert into raw.m
+        select now() - i * interval '20 s', array['a' || i % 997, 'b' || i % 1009],
+               jsonb_build_object('x', i % 800), '{}', i
+        from generate_series(1, 20000) i;
+        create index on raw.m (ts); analyze raw.m
+        """
+    )
+    create(db, "raw.m", "m_1h", "1 hour", dimensions=["tags", "extra"])
+    run(db)
+    db.execute("analyze silver.m_1h")
+    found = of_kind(db, "raw.m", "gin")
+    both = ", ts)" if has_btree_gin else ")"
+    assert {row["definition"] for row in found} == {
+        "using gin (tags" + both,
+        "using gin (extra" + both,
+    }
+    for row in found:
+        assert row["cost_after"] < row["cost_before"] / 2 and row["size_bytes"] > 100_000
+        assert "sample of 20000 rows" in row["reason"]
+        build(db, row["statement"])
+    assert of_kind(db, "raw.m", "gin") == []
+    plan = column(db, "explain select * from silver.m_1h where tags @> '{a5}'")
+    assert not any("Bitmap" in line for line in plan)
+    for row in of_kind(db, "silver.m_1h", "gin"):
+        build(db, row["statement"])
+    db.execute("set enable_seqscan = off")
+    plan = column(db, "explain select * from silver.m_1h where tags @> '{a5}'")
+    assert any("Bitmap" in line for line in plan), plan
+    assert value(db, "select to_regclass('pg_temp.tsconsole_sample')") is None
+
+
 def test_what_has_no_indexes_and_what_is_no_rollup(db: Connection) -> None:
     db.execute("create table raw.m (ts timestamptz, v int); create view raw.w as table raw.m")
     create(db, "raw.w", "w_1h", "1 hour", look_back_window="1 day")

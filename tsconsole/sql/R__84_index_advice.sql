@@ -32,7 +32,7 @@ end;
 $$;
 
 comment on function silver.recommend_indexes(regclass) is
-'What to do about the indexes of a target or a source. advice create: an index that makes the queries of its rollups, of their live views, or a filter on a target cheaper by a fifth or more: tried with the extension hypopg, without building anything (cost_before and cost_after are the planner''s, over the queries it changes; without hypopg a note says so, and only a missing index on the time is named). advice drop: unused, duplicate, redundant or invalid. statement builds or drops it without blocking readers or writers: run its lines one by one, outside a transaction. TS002 for another table.
+'What to do about the indexes of a target or a source. advice create: an index that makes the queries of its rollups, of their live views, or a filter on a target cheaper by a fifth or more: tried with the extension hypopg, without building anything (cost_before and cost_after are the planner''s, over the queries it changes; without hypopg a note says so, and only a missing index on the time is named), or a GIN index on a jsonb or array column, tried on a sample. advice drop: unused, duplicate, redundant or invalid. statement builds or drops it without blocking readers or writers: run its lines one by one, outside a transaction. TS002 for another table.
 Example: select advice, kind, reason, statement from silver.recommend_indexes(''raw.readings'');';
 
 
@@ -68,6 +68,10 @@ begin
                   from silver.timeseries_rollup_config c
                   where c.source_table = relation and not tsconsole.has_time_index(relation, c.time_column)) b;
     end if;
+    return query
+        select 'create', g.kind, b.name, g.definition, g.cost_before, g.cost_after, g.size_bytes, g.reason, tsconsole.build_statement(relation, b.name, g.definition)
+        from tsconsole.gin_indexes(relation) g
+        cross join lateral (select tsconsole.new_index_name(relation, g.name_part) as name) b;
     return query
         select 'create', 'incomplete', x.name, x.definition, null::float8, null::float8, null::bigint,
                'the index lacks partitions, so no query uses it as a whole: these statements complete it',

@@ -249,3 +249,91 @@ $$;
 comment on function tsconsole.is_last_time_index(regclass, oid) is
 'Whether an index is the only one that begins with the time column of a rollup.
 Example: select tsconsole.is_last_time_index(''raw.readings'', ''raw.readings_ts_idx''::regclass);';
+
+
+create or replace function tsconsole.gin_indexes(relation regclass)
+returns table (kind text, name_part text, definition text, cost_before float8, cost_after float8, size_bytes bigint, reason text)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set row_security = off
+as $$
+declare
+    wanted record;
+    tried  record;
+    has_btree_gin boolean := exists (select from pg_extension e where e.extname = 'btree_gin');
+begin
+    -- hypopg knows no GIN, so it is built on a sample, which takes a temporary table.
+    if current_setting('transaction_read_only')::boolean or not has_database_privilege(current_database(), 'TEMP') then
+        return;
+    end if;
+    for wanted in
+        select distinct k.column_name, c.time_column
+        from silver.timeseries_rollup_config c
+        cross join tsconsole.columns(relation) k
+        join pg_type t on t.oid = k.base_type
+        where (k.base_name = 'jsonb' or t.typcategory = 'A' and t.typelem not in ('json'::regtype, 'xml'::regtype))
+          and (c.target_table = relation or c.source_table = relation and exists (
+                select from tsconsole.rollup_dimension d where d.rollup_id = c.id and d.expression = format('s.%I', k.column_name)))
+          and not exists (select from pg_index x join pg_class i on i.oid = x.indexrelid join pg_am m on m.oid = i.relam
+                          join pg_attribute a on a.attrelid = x.indrelid and a.attnum = any (x.indkey)
+                          where x.indrelid = relation and m.amname = 'gin' and a.attname = k.column_name)
+    loop
+        definition := format('using gin (%s)', concat_ws(', ', quote_ident(wanted.column_name), case when has_btree_gin then quote_ident(wanted.time_column) end));
+        tried := tsconsole.try_gin(relation, wanted.column_name, wanted.time_column, definition);
+        if tried.cost_before - tried.cost_after >= greatest(100, 0.2 * tried.cost_before) then
+            kind := 'gin';
+            name_part := wanted.column_name || case when has_btree_gin then '_' || wanted.time_column else '' end;
+            cost_before := tried.cost_before;
+            cost_after := tried.cost_after;
+            size_bytes := tried.size_bytes;
+            reason := format('rows whose %s holds a value: %s times cheaper, on a sample of %s rows%s', wanted.column_name,
+                round((tried.cost_before / tried.cost_after)::numeric, 1), tried.rows,
+                case when not has_btree_gin then '; with the extension btree_gin it could hold the time too' else '' end);
+            return next;
+        end if;
+    end loop;
+end;
+$$;
+
+comment on function tsconsole.gin_indexes(regclass) is
+'The GIN indexes that pay for filters (@>) on jsonb and array columns: those of a target, and dimensions in its source.
+Example: select * from tsconsole.gin_indexes(''silver.meters_1h'');';
+
+
+create or replace function tsconsole.try_gin(
+    relation regclass, column_name text, time_column text, definition text,
+    out cost_before float8, out cost_after float8, out size_bytes bigint, out rows bigint
+)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set row_security = off
+as $$
+declare
+    query text;
+begin
+    execute format('create temporary table tsconsole_sample as select s.%1$I, s.%2$I from %3$s s where s.%1$I is not null limit 20000',
+        column_name, time_column, (select tsconsole.qualified_name(p.part) from tsconsole.tried_parts(relation) p
+                                   join pg_class c on c.oid = p.part order by c.reltuples desc, p.part limit 1));
+    if tsconsole.has_time_index(relation, time_column) then
+        execute format('create index on pg_temp.tsconsole_sample (%I)', time_column);
+    end if;
+    execute 'analyze pg_temp.tsconsole_sample';
+    execute format('select count(*) from pg_temp.%I', 'tsconsole_sample') into rows;
+    execute format('select format(%3$L, s.%1$I, min(t.%2$I), max(t.%2$I)) from pg_temp.tsconsole_sample t, '
+                   '(select o.%1$I from pg_temp.tsconsole_sample o offset $1 / 2 limit 1) s group by s.%1$I',
+        column_name, time_column,
+        format('select * from pg_temp.tsconsole_sample where %1$I @> %%1$L and %2$I between %%2$L and %%3$L', column_name, time_column))
+    into query using rows;
+    if query is not null then
+        cost_before := (tsconsole.plan_costs(array[query]))[1];
+        execute 'create index tsconsole_sample_gin on pg_temp.tsconsole_sample ' || definition;
+        cost_after := (tsconsole.plan_costs(array[query]))[1];
+        size_bytes := pg_relation_size(to_regclass('pg_temp.tsconsole_sample_gin')) * greatest(tsconsole.estimated_rows(relation)::float8 / nullif(rows, 0), 1);
+    end if;
+    execute 'drop table pg_temp.tsconsole_sample';
+end;
+$$;
+
+comment on function tsconsole.try_gin(regclass, text, text, text) is
+'What a GIN index saves a filter by one value and a range of time, on a sample of the largest of the newest partitions.
+Example: select * from tsconsole.try_gin(''raw.readings'', ''tags'', ''ts'', ''using gin (tags)'');';
