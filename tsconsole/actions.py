@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Place = Literal["monitor", "details", "create", "install", "connect", "log", "reader", "help"]
+Place = Literal[
+    "monitor", "details", "create", "install", "connect", "log", "reader", "help", "statements"
+]
 Needs = Literal["nothing", "rollup", "error", "retry", "operation"]
 Group = Literal[
     "The rollup under the cursor", "All rollups", "What is shown", "This form", "Program"
@@ -128,6 +130,10 @@ ACTIONS: tuple[Action, ...] = (
         "Program", _ROLLUP, 70,
     ),
     Action(
+        "statements", "l", "SQL", "every statement that this console sent, with its duration",
+        "Program", ("monitor", "details", "install", "connect", "log"),
+    ),
+    Action(
         "filter", "slash", "Filter", "show only rollups that contain a text (!text: that do not)",
         "What is shown", ("monitor",), 52,
     ),
@@ -174,7 +180,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "back", "escape", "Back", "go back", "Program",
-        ("details", "create", "log", "reader", "help"), 80,
+        ("details", "create", "log", "reader", "help", "statements"), 80,
     ),
     Action(
         "clear", "escape", "Clear", "clear the filter", "What is shown", ("monitor",),
@@ -186,12 +192,12 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "suspend", "ctrl+z", "Suspend", "go to the background of the shell; fg comes back",
-        "Program", ("monitor", "details", "install", "connect", "log", "reader", "create"),
-        priority=True,
+        "Program", ("monitor", "details", "install", "connect", "log", "reader", "create",
+         "statements"), priority=True,
     ),
     Action(
         "help", "question_mark", "Help", "every key that works here", "Program",
-        ("monitor", "details", "install", "connect", "log", "reader"), 90,
+        ("monitor", "details", "install", "connect", "log", "reader", "statements"), 90,
     ),
     Action("help_here", "f1", "Help", "every key that works here", "Program", ("create",), 90),
     Action(

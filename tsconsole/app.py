@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,6 +21,7 @@ from textual.worker import Worker, WorkerState
 from tsconsole.background import Background, Operation
 from tsconsole.config import ConsoleConfig
 from tsconsole.database import Database, Settings, connected
+from tsconsole.faults import confess
 from tsconsole.health import plain_glyphs
 from tsconsole.memory import Memory
 from tsconsole.plain import PlainText
@@ -29,6 +29,7 @@ from tsconsole.screens.base import ConsoleScreen, Switch, still_running
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.connect import ConnectScreen
 from tsconsole.session import Session, waking_clock
+from tsconsole.statements import StatementLog
 from tsconsole.terminal import leave_with_the_terminal
 from tsconsole.themes import DARK, LIGHT
 
@@ -136,10 +137,14 @@ class TsConsole(App[int]):
     def _prepare(self, settings: Settings) -> None:
         """Make what belongs to one server; nothing is connected yet."""
         settings = replace(settings, read_only=settings.read_only or self._read_only)
-        self.settings, self.database = settings, Database(settings, max_size=2)
+        statements = StatementLog()
+        self.settings = settings
+        self.database = Database(settings, max_size=2, statements=statements)
         self.session = Session(
             partial(self.database.connection, POLL_TIMEOUT),
-            Background(lambda: connected(settings), self._operation_changed, self._clock),
+            Background(
+                lambda: connected(settings, statements), self._operation_changed, self._clock
+            ),
             read_only=settings.read_only,
             profile=settings.profile,
             interval=self.config.refresh_interval,
@@ -148,6 +153,7 @@ class TsConsole(App[int]):
             ticks=self._ticks,
             memory=Memory(self._memory, settings.profile or settings.target),
             choices=self._choices,
+            statements=statements,
         )
 
     def _note_place(self) -> None:
@@ -212,7 +218,7 @@ async def run_console_async(
     app = TsConsole(settings, config, **options)
     code = await app.run_async()
     if app.fault is not None:
-        sys.stderr.write(_confess(app.fault))
+        sys.stderr.write(confess(app.fault))
         return 1
     return code or app.return_code or 0
 
@@ -232,17 +238,3 @@ async def screenshot(
         await asyncio.sleep(0.2)
         picture = app.export_screenshot(title="tsconsole")
     await asyncio.to_thread(path.write_text, picture, encoding="utf-8")
-
-
-def _confess(fault: BaseException) -> str:
-    """Say what happened in one line, and keep the rest for a report."""
-    import tempfile
-
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="tsconsole-fault-", suffix=".txt", delete=False, encoding="utf-8"
-    ) as report:
-        traceback.print_exception(fault, file=report)
-    return (
-        f"tsconsole: the console stopped because of a fault of its own "
-        f"({type(fault).__name__}: {fault}).\nThe details are in {report.name}.\n"
-    )

@@ -23,6 +23,7 @@ from tsconsole.errors import (
     explain,
     explain_connection,
 )
+from tsconsole.statements import StatementLog, logging_cursor
 
 APPLICATION_NAME = "tsconsole"
 PASSWORD_SECONDS = 30.0
@@ -75,7 +76,9 @@ class Settings:
         return f"{database}{place}{user}"
 
 
-async def connect_once(settings: Settings) -> psycopg.AsyncConnection[Any]:
+async def connect_once(
+    settings: Settings, statements: StatementLog | None = None
+) -> psycopg.AsyncConnection[Any]:
     """One autocommit connection, or a `ConnectionLost` that says why there is none."""
     try:
         connection = await psycopg.AsyncConnection.connect(
@@ -83,6 +86,8 @@ async def connect_once(settings: Settings) -> psycopg.AsyncConnection[Any]:
         )
     except psycopg.Error as error:
         raise explain_connection(error, settings.target) from error
+    if statements is not None:
+        connection.cursor_factory = logging_cursor(statements, is_poll=False)
     try:
         await _configure(connection, settings)
     except psycopg.Error as error:
@@ -92,9 +97,11 @@ async def connect_once(settings: Settings) -> psycopg.AsyncConnection[Any]:
 
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-    """One connection for the length of a block."""
-    connection = await connect_once(settings)
+async def connected(
+    settings: Settings, statements: StatementLog | None = None
+) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """One connection for the length of a block; a log, if given, gets what it sends."""
+    connection = await connect_once(settings, statements)
     try:
         yield connection
     finally:
@@ -104,8 +111,15 @@ async def connected(settings: Settings) -> AsyncIterator[psycopg.AsyncConnection
 class Database:
     """A pool of autocommit connections; a broken one is replaced at the next use."""
 
-    def __init__(self, settings: Settings, min_size: int = 1, max_size: int = 4) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        min_size: int = 1,
+        max_size: int = 4,
+        statements: StatementLog | None = None,
+    ) -> None:
         self.settings = settings
+        self._statements = statements
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
             self._conninfo_now,
             # No prepared statements: behind a pooler the next statement may meet another server
@@ -166,6 +180,8 @@ class Database:
         return await _conninfo(self.settings)
 
     async def _configure(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        if self._statements is not None:
+            connection.cursor_factory = logging_cursor(self._statements, is_poll=True)
         await _configure(connection, self.settings)
 
 

@@ -11,6 +11,7 @@ from tsconsole.background import Background, Connect, Operation
 from tsconsole.database import Settings
 from tsconsole.memory import Memory
 from tsconsole.models import MonitorSnapshot, ServerInfo
+from tsconsole.statements import StatementLog
 
 Clock = Callable[[], float]
 
@@ -39,6 +40,7 @@ class Session:
     memory: Memory = field(default_factory=Memory)
     choices: tuple[Settings, ...] = ()
     """The servers among which the operator can choose, this one included."""
+    statements: StatementLog = field(default_factory=StatementLog)
     server: ServerInfo | None = None
     snapshot: MonitorSnapshot | None = None
     fetched_at: float | None = None

@@ -18,10 +18,11 @@ from tsconsole.screens.install import InstallScreen
 from tsconsole.screens.log import LogScreen
 from tsconsole.screens.monitor import MonitorScreen
 from tsconsole.screens.reader import ReaderScreen
+from tsconsole.screens.statements import StatementsScreen
 
 SCREENS = [
     ConnectScreen, InstallScreen, MonitorScreen, DetailsScreen, CreateScreen, LogScreen,
-    ReaderScreen,
+    ReaderScreen, StatementsScreen,
 ]  # fmt: skip
 
 

@@ -212,6 +212,12 @@ class ConsoleScreen(Screen[ScreenResult]):
         """Go back to the screen before."""
         self.dismiss(None)
 
+    def action_statements(self) -> None:
+        """Show what the console has sent to the server."""
+        from tsconsole.screens.statements import StatementsScreen
+
+        self.app.push_screen(StatementsScreen(self.session))
+
     def action_log(self) -> None:
         """Show what this session has done."""
         from tsconsole.screens.log import LogScreen

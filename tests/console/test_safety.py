@@ -1,0 +1,82 @@
+"""Acting safely: the log of statements, questions that name what will happen, read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+import pytest
+from textual.widgets import Static
+
+from console.conftest import MakeConsole
+from console.test_by_keys import Operator
+from tsconsole import operations
+from tsconsole.database import Settings, connected
+from tsconsole.errors import OperationError
+from tsconsole.screens.reader import ReaderScreen
+from tsconsole.screens.statements import StatementsScreen
+from tsconsole.statements import KEPT, Statement, StatementLog
+from tsconsole.widgets.live_table import LiveTable
+
+
+@pytest.fixture
+def rolled_up(billing: psycopg.Connection) -> psycopg.Connection:
+    billing.execute("select silver.create_rollup_table('raw.billing', 'silver.b_1h', '1 hour')")
+    return billing
+
+
+def texts(log: StatementLog) -> Sequence[Statement]:
+    return list(log)
+
+
+async def test_statements_are_logged_with_parameters_rows_and_duration(
+    rolled_up: psycopg.Connection, database: str
+) -> None:
+    log = StatementLog()
+    async with connected(Settings(database), log) as connection:
+        await operations.monitor_snapshot(connection, "silver.b_1h")
+        with pytest.raises(OperationError):
+            await operations.pause(connection, "silver.nothing")
+        await connection.execute("select generate_series(1, %s), pg_sleep(0.05)", [3])
+    found = texts(log)
+    polled = [entry for entry in found if "get_partition_stats" in entry.text]
+    assert polled and "silver.b_1h" in polled[0].parameters and polled[0].seconds is not None
+    failed = [entry for entry in found if entry.error]
+    assert len(failed) == 1 and "silver.nothing" in str(failed[0].parameters)
+    last = found[-1]
+    assert last.rows == 3 and last.seconds is not None and 0.14 < last.seconds < 5
+    assert all(entry.seconds is not None for entry in found), "nothing seems to run still"
+
+
+def test_the_log_is_bounded_and_counts_what_is_polled() -> None:
+    log = StatementLog()
+    for number in range(KEPT + 20):
+        log.end(log.begin(f"select {number}", [number], False), 0.5, 1)
+    assert len(texts(log)) == KEPT
+    for seconds in (0.3, 0.1):
+        log.end(log.begin("select 'poll'", None, True), seconds, 7)
+    last = texts(log)[-1]
+    assert (last.count, last.seconds, last.slowest, last.rows) == (2, 0.1, 0.3, 7)
+
+
+async def test_one_key_shows_the_statements(
+    console: MakeConsole, rolled_up: psycopg.Connection
+) -> None:
+    app = console()
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = Operator(app, pilot)
+        await operator.at_monitor()
+        await operator.press("r")
+        await operator.ended("run")
+        await operator.press("l")
+        await operator.until(lambda: isinstance(app.screen, StatementsScreen))
+        table = app.screen.query_one(LiveTable)
+        await operator.until(lambda: table.row_count > 4)
+        sent = " ".join(entry.text for entry in app.session.statements)
+        assert "run_rollup_step" in sent or "silver.run" in sent, sent
+        await operator.press("enter")
+        await operator.until(lambda: isinstance(app.screen, ReaderScreen))
+        words = " ".join(str(part.content) for part in app.screen.query(Static))
+        assert "took" in words and "select" in words
+        await operator.press("escape", "escape")
+        await operator.at_monitor()
