@@ -129,6 +129,7 @@ begin
     end if;
     config := tsconsole.with_defaults(config);
     config.change_tracking := tsconsole.choose_tracking(config, parent);
+    perform tsconsole.check_retention(config);
     if config.change_tracking = 'trigger' then
         perform tsconsole.begin_tracking(config);
     end if;

@@ -31,6 +31,7 @@ declare
 begin
     perform tsconsole.check_settings(before, wanted, clear);
     after := tsconsole.with_defaults(jsonb_populate_record(before, wanted || coalesce((select jsonb_object_agg(c, null) from unnest(clear) c), '{}')));
+    perform tsconsole.check_retention(after);
     if after.change_tracking = 'trigger' and after.allowed_lateness < before.allowed_lateness then
         -- The triggers first: once the frontier goes closer to the clock, every row behind it must be logged.
         perform tsconsole.begin_tracking(after);

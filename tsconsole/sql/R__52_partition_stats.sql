@@ -47,11 +47,13 @@ create or replace function tsconsole.time_limits(relation regclass) returns tabl
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    -- A source expires by what its rollups declare, and only when all of them do.
-    select now(),
+    -- A source expires by its own retention; without one by what its rollups declare, and only when all of them do.
+    -- The clock as the time column holds it; without a rollup a column without zone is taken for UTC.
+    select coalesce(max(tsconsole.axis_time(c, now())), now()),
            max(c.last_processed_time) filter (where c.target_table = relation),
            case when bool_or(c.target_table = relation)
                 then max(tsconsole.axis_clock(c) - c.retention_period) filter (where c.target_table = relation)
+                when tsconsole.source_cutoff(relation) is not null then tsconsole.source_cutoff(relation)
                 when bool_and(c.source_retention is not null) then min(tsconsole.axis_clock(c) - c.source_retention) end
     from silver.timeseries_rollup_config c
     where relation in (c.target_table, c.source_table);

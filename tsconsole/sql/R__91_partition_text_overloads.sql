@@ -1,0 +1,25 @@
+-- The public functions on partitions again, taking the name of a table as text; see R__90.
+
+create or replace function silver.set_retention(table_name text, retention_period interval, retention_action text default 'drop') returns void
+language sql volatile
+begin atomic
+    select silver.set_retention(tsconsole.find_table(table_name, tsconsole.visible_table(table_name)), retention_period, retention_action);
+end;
+
+comment on function silver.set_retention(text, interval, text) is
+'As silver.set_retention(regclass, interval, text), with the name of the table as text.
+Example: see there.';
+
+
+create or replace function silver.apply_retention(table_name text default null, dry_run boolean default false)
+returns table (
+    partitioned_table text, partition_name text, range_start timestamptz, range_end timestamptz, total_bytes bigint, action text, reason text
+)
+language sql volatile
+begin atomic
+    select * from silver.apply_retention(tsconsole.find_table(table_name, tsconsole.visible_table(table_name)), dry_run);
+end;
+
+comment on function silver.apply_retention(text, boolean) is
+'As silver.apply_retention(regclass, boolean), with the name of the table as text; without one, all tables.
+Example: see there.';
