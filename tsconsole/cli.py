@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tsconsole import __version__, commands
+from tsconsole import __version__, commands, partition_commands
 from tsconsole.errors import TsconsoleError
 from tsconsole.output import Output
 
@@ -109,6 +109,10 @@ def parser() -> argparse.ArgumentParser:
     advise = add("advise", commands.advise, "indexes that would pay, and those in the way")
     advise.add_argument("table", help="a rollup, or the source of one")
     advise.add_argument("--apply", metavar="INDEX", help="build or drop this one of those named")
+    _partition_options(
+        add("partitions", partition_commands.partitions, "the partitions of a table, with sizes"),
+        add("retention", partition_commands.retention, "take away partitions that are too old"),
+    )
     verify = add("verify", commands.verify, "compare rollups with GROUP BY over their sources")
     verify.add_argument("table", nargs="?", help="a rollup, or a source for all that read it")
     verify.add_argument("--from", dest="from_time", metavar="TIME", help="ISO time to begin at")
@@ -138,6 +142,19 @@ def _demo_options(demo: argparse.ArgumentParser) -> None:
     demo.add_argument("--reset", action="store_true", help="start over with new data")
     demo.add_argument("--rows", type=_rows, metavar="N", help="simulated readings to begin with")
     demo.add_argument("--screenshot", type=Path, metavar="FILE", help="write an SVG and end")
+
+
+def _partition_options(
+    partitions: argparse.ArgumentParser, retention: argparse.ArgumentParser
+) -> None:
+    partitions.add_argument("table", help="a rollup, or any partitioned table")
+    partitions.add_argument("--limit", type=int, default=1000, metavar="N", help="the newest N")
+    retention.add_argument("table", nargs="?", help="a rollup or a source; without it, all")
+    retention.add_argument("--dry-run", action="store_true", help="only say what would go")
+    retention.add_argument(
+        "--set", metavar="PERIOD", help="keep its rows so long, such as 90d; never: for ever"
+    )
+    retention.add_argument("--archive", action="store_true", help="with --set: archive, not drop")
 
 
 def _create_options(create: argparse.ArgumentParser) -> None:

@@ -272,8 +272,13 @@ def _configuration(arguments: Namespace) -> tuple[Config, Settings]:
     return config, settings
 
 
-def _settings(arguments: Namespace) -> Settings:
+def settings_of(arguments: Namespace) -> Settings:
+    """The server that the global options mean."""
     return _configuration(arguments)[1]
+
+
+def _settings(arguments: Namespace) -> Settings:
+    return settings_of(arguments)
 
 
 def _run(command: Coroutine[Any, Any, int]) -> int:

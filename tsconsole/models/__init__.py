@@ -27,8 +27,11 @@ from tsconsole.models.monitor import (
 )
 from tsconsole.models.partitions import (
     ChunkChoice,
+    ExpiredPartition,
     PartitionStat,
     PartitionState,
+    Retention,
+    RetentionAction,
 )
 from tsconsole.models.rollups import (
     DetailedStat,
@@ -72,6 +75,7 @@ __all__ = [
     "Difference",
     "DueRollup",
     "ErrorEntry",
+    "ExpiredPartition",
     "Extension",
     "Health",
     "IndexAdvice",
@@ -88,6 +92,8 @@ __all__ = [
     "PlannedTask",
     "Progress",
     "RefreshRun",
+    "Retention",
+    "RetentionAction",
     "RetryEntry",
     "RollupDefinition",
     "RollupOptions",

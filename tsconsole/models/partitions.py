@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 PartitionState = Literal["open", "closed", "expired", "premade"]
+RetentionAction = Literal["drop", "archive"]
 
 
 @dataclass(frozen=True)
@@ -36,4 +37,29 @@ class ChunkChoice:
     previous_interval: str | None
     chunk_interval: str
     bytes_per_hour: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long a table keeps its rows, and what becomes of its partitions then."""
+
+    table_name: str
+    is_source: bool
+    retention_period: str | None
+    """None: for ever."""
+    retention_action: RetentionAction | None
+
+
+@dataclass(frozen=True)
+class ExpiredPartition:
+    """One partition that is older than retention, and what became, or would become, of it."""
+
+    partitioned_table: str
+    partition_name: str
+    range_start: datetime
+    range_end: datetime
+    total_bytes: int
+    action: Literal["drop", "archive", "keep"]
+    """`keep` when something still needs it; the reason says what."""
     reason: str

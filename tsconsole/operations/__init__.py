@@ -39,6 +39,13 @@ from tsconsole.operations.monitoring import (
     monitor_snapshot,
     progress,
 )
+from tsconsole.operations.partitions import (
+    apply_retention,
+    expired_partitions,
+    list_retention,
+    partitions_of,
+    set_retention,
+)
 from tsconsole.operations.running import (
     bulk_load,
     cancel_backend,
@@ -59,6 +66,7 @@ from tsconsole.operations.running import (
 __all__ = [
     "ConnectionLost",
     "OperationError",
+    "apply_retention",
     "bulk_load",
     "cancel_backend",
     "create_ladder",
@@ -68,12 +76,14 @@ __all__ = [
     "detailed_stats",
     "drop_rollup",
     "due_rollups",
+    "expired_partitions",
     "extensions",
     "follow_advice",
     "get_error",
     "invalidate",
     "list_errors",
     "list_operations",
+    "list_retention",
     "list_retries",
     "list_runs",
     "maintain",
@@ -81,6 +91,7 @@ __all__ = [
     "monitor_snapshot",
     "optimize_chunk_interval",
     "partition_stats",
+    "partitions_of",
     "pause",
     "planned_tasks",
     "progress",
@@ -94,6 +105,7 @@ __all__ = [
     "run_step",
     "run_table",
     "server_info",
+    "set_retention",
     "source_columns",
     "source_tables",
     "targets_of",

@@ -144,3 +144,32 @@ $$;
 comment on function tsconsole.cut_problem(regclass) is
 'Why the partitions of a source cannot be taken away by their age; null when they can.
 Example: select tsconsole.cut_problem(''raw.readings'');';
+
+
+create or replace function tsconsole.has_retention(config silver.timeseries_rollup_config) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select (config).retention_period is not null
+        or exists (select from silver.timeseries_source_retention s where s.source_table = (config).source_table)
+           and (config).id = (select min(c.id) from silver.timeseries_rollup_config c where c.source_table = (config).source_table);
+$$;
+
+comment on function tsconsole.has_retention(silver.timeseries_rollup_config) is
+'Whether maintenance of a rollup has rows to let go: those of its target, or, with the first rollup on it, those of its source.
+Example: select tsconsole.has_retention(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace view silver.timeseries_retention as
+select tsconsole.last_name(c.target_table, c.target_name) as table_name, false as is_source, c.retention_period,
+       coalesce(c.retention_action, 'drop') as retention_action
+from silver.timeseries_rollup_config c
+union all
+select distinct on (c.source_table) tsconsole.last_name(c.source_table, c.source_name), true, s.retention_period, s.retention_action
+from silver.timeseries_rollup_config c
+left join silver.timeseries_source_retention s on s.source_table = c.source_table
+where not exists (select from silver.timeseries_rollup_config p where p.target_table = c.source_table);
+
+comment on view silver.timeseries_retention is
+'How long every target and every first source keeps its rows, and what becomes of its partitions then. retention_period null: for ever. Change it with silver.set_retention.
+Example: select * from silver.timeseries_retention order by is_source desc, table_name;';

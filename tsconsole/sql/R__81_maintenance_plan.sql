@@ -85,9 +85,9 @@ left join lateral (
 cross join lateral (
     -- A task that has nothing to do for a rollup is not planned.
     select coalesce(l.start_time, c.created_at) + p.run_every as next_run
-    where p.task <> 'retention' or c.retention_period is not null
+    where p.task <> 'retention' or tsconsole.has_retention(c)
     union all
-    select null where p.task = 'retention' and c.retention_period is null) n
+    select null where p.task = 'retention' and not tsconsole.has_retention(c)) n
 order by c.id, p.position;
 
 comment on view silver.timeseries_maintenance_tasks is

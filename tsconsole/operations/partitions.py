@@ -1,0 +1,90 @@
+"""Partitions and their retention: how long rows are kept, what would go, and letting it go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tsconsole.models import ExpiredPartition, PartitionStat, Retention
+from tsconsole.operations.calls import Connection, fetch, operation
+
+OnPartition = Callable[[ExpiredPartition], None]
+
+RETENTION = """
+    select r.table_name, r.is_source, r.retention_period::text as retention_period,
+           r.retention_action
+      from silver.timeseries_retention as r
+     order by r.is_source desc, r.table_name
+"""
+
+PARTITIONS = """
+    select p.partition_name, p.range_start, p.range_end, p.row_estimate, p.estimated_at,
+           p.table_bytes, p.index_bytes, p.total_bytes, p.bytes_per_row, p.dead_rows,
+           p.last_vacuum, p.last_analyze, p.state
+      from silver.get_partition_stats(
+           tsconsole.find_table(%(table)s, tsconsole.visible_table(%(table)s))) as p
+     order by p.range_start desc nulls last, p.partition_name
+     limit %(limit)s
+"""
+
+EXPIRED = """
+    select e.partitioned_table, e.partition_name, e.range_start, e.range_end,
+           coalesce(e.total_bytes, 0) as total_bytes, e.action, e.reason
+      from silver.apply_retention(
+           tsconsole.find_table(%(table)s, tsconsole.visible_table(%(table)s)), %(dry_run)s) as e
+"""
+
+
+@operation
+async def partitions_of(
+    connection: Connection, table: str, limit: int = 1000
+) -> list[PartitionStat]:
+    """The partitions of a table, newest first; an error when there is no such table."""
+    return await fetch(connection, PartitionStat, PARTITIONS, {"table": table, "limit": limit})
+
+
+@operation
+async def list_retention(connection: Connection) -> list[Retention]:
+    """How long every source and every target keeps its rows, sources first."""
+    return await fetch(connection, Retention, RETENTION)
+
+
+@operation
+async def set_retention(
+    connection: Connection, table: str, period: str | None, action: str = "drop"
+) -> None:
+    """Keep the rows of a target or a source this long, then drop or archive them; None: for ever.
+
+    A period is text as PostgreSQL reads it, such as `90 days`.
+    """
+    query = "select silver.set_retention(%s::text, %s::interval, %s)"
+    await connection.execute(query, [table, period, action])
+
+
+@operation
+async def expired_partitions(
+    connection: Connection, table: str | None = None
+) -> list[ExpiredPartition]:
+    """What retention would take away now, and what it would keep and why; changes nothing."""
+    return await fetch(connection, ExpiredPartition, EXPIRED, {"table": table, "dry_run": True})
+
+
+@operation
+async def apply_retention(
+    connection: Connection, table: str | None = None, on_partition: OnPartition | None = None
+) -> list[ExpiredPartition]:
+    """Take away what is older than retention; what has to stay comes last, with the reason.
+
+    A call holds its locks for half a second at most, so there may be several.
+    """
+    gone: list[ExpiredPartition] = []
+    while True:
+        found = await fetch(
+            connection, ExpiredPartition, EXPIRED, {"table": table, "dry_run": False}
+        )
+        went = [partition for partition in found if partition.action != "keep"]
+        for partition in went:
+            gone.append(partition)
+            if on_partition is not None:
+                on_partition(partition)
+        if not went:
+            return gone + found
