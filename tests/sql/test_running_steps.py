@@ -34,8 +34,8 @@ def steps(db: psycopg.Connection) -> list[dict[str, Any]]:
 def held_steps(
     holder: psycopg.Connection, *workers: psycopg.Connection
 ) -> Iterator[list[dict[str, Any]]]:
-    """A step of silver.r1h by each worker, in threads, which waits for a lock on the target until it
-    is cancelled or the block ends; what they came to is in the list after the block."""
+    """A step of silver.r1h by each worker, in threads, which waits for a lock on the target until
+    it is cancelled or the block ends; what they came to is in the list after the block."""
     results: list[dict[str, Any]] = []
     holder.execute("lock table silver.r1h in exclusive mode")
 
