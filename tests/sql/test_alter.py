@@ -271,3 +271,16 @@ def test_adding_with_other_dimensions(db: psycopg.Connection, dimensions: list[s
     assert value(db, "select sum(sum_power) from silver.r_1h_live") == value(
         db, "select sum(power) from raw.readings"
     )
+
+
+def test_late_rows_that_never_end_do_not_keep_a_new_measure_waiting(
+    hourly: psycopg.Connection,
+) -> None:
+    hourly.execute("select silver.add_measures('silver.r_1h', '{\"temperature\": [\"max\"]}')")
+    for _ in range(60):
+        hourly.execute(
+            "insert into raw.readings (ts, device, temperature) "
+            "select max(ts) - interval '5 hours', 'd1', 1 from raw.readings"
+        )
+        hourly.execute("select silver.perform_step('silver.r_1h')")
+    assert value(hourly, "select not tsconsole.is_refilling('silver.r_1h')")

@@ -78,7 +78,7 @@ def pending_around(db: Connection, levels: list[Level], moment: Any) -> list[str
             "select id from silver.timeseries_rollup_config where target_name = %s", [level.target]
         ).fetchone()[0]
         found = db.execute(
-            f"select ctid, xmin, p.* from tsconsole.pending_{rollup} p "
+            f"select (ctid, xmin, p)::text from tsconsole.pending_{rollup} p "
             "where lo <= %(at)s::timestamptz + interval '30 s' "
             "and hi > %(at)s::timestamptz - interval '30 s' order by lo limit 20",
             {"at": moment},
@@ -105,4 +105,9 @@ STATE = {
 
 
 def state(db: Connection) -> list[str]:
-    return [f"  {name}: {row}" for name, q in STATE.items() for row in db.execute(q).fetchall()]
+    # As text: Python has no infinite times.
+    return [
+        f"  {name}: {row[0]}"
+        for name, query in STATE.items()
+        for row in db.execute(f"select q::text from ({query}) q").fetchall()
+    ]

@@ -36,7 +36,8 @@ set search_path = pg_catalog, pg_temp
 as $$
     select array(select case when d.expression = format('s.%I', d.column_name) then d.column_name
                              else format('%s as %I', d.expression, d.column_name) end
-                 from tsconsole.rollup_dimension d where d.rollup_id = dimension_arguments.rollup_id order by d.position);
+                 -- One that is being dropped has no value any more.
+                 from tsconsole.rollup_dimension d where d.rollup_id = dimension_arguments.rollup_id and d.expression not like 'null::%' order by d.position);
 $$;
 
 comment on function tsconsole.dimension_arguments(bigint) is

@@ -197,6 +197,13 @@ declare
     width interval := tsconsole.learned_window(config, 'recompute');
     next_row timestamptz;
 begin
+    -- Late ranges first, but where they never end, a refill must come to its end too.
+    if random() < 0.25 then
+        range := tsconsole.choose_refill(config);
+        if range.entries is not null then
+            return range;
+        end if;
+    end if;
     -- In bucket order, so that neighbours are read together; as many as make up a window.
     execute format(
         'select array_agg(id), min(lo), max(lo), max(width_before), max(hi) from ('
@@ -222,5 +229,5 @@ end;
 $$;
 
 comment on function tsconsole.choose_recompute(silver.timeseries_rollup_config) is
-'The next late ranges below the watermark, in bucket order, about one window of them; what lies at or above hi is left for later.
+'The next late ranges below the watermark, in bucket order, about one window of them; what lies at or above hi is left for later. Now and then, and when there is none, those of a refill.
 Example: select * from tsconsole.choose_recompute(tsconsole.rollup(''silver.meters_1h''));';
