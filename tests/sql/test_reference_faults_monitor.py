@@ -139,3 +139,16 @@ def test_monitor__lag_is_measured_on_the_clock_of_the_source(db: psycopg.Connect
     run(db)
     assert 0 <= monitor(db, "silver.r1m")["lag"].total_seconds() < 120
     assert health(db)[0] == "OK"
+
+
+def test_monitor__a_backfill_that_nobody_goes_on_with_is_a_warning(db: psycopg.Connection) -> None:
+    """The bucket is so wide that the frontier is not behind."""
+    make_recent_readings(db, 3000)
+    create(db, "raw.readings", "r", "1 day", refresh_interval="1 second")
+    health = "select health_status, health_reason from silver.timeseries_operations_monitor"
+    assert db.execute(health).fetchone()[0] == "OK"
+    db.execute("update silver.timeseries_rollup_config set created_at = now() - interval '5 min'")
+    status, reason = db.execute(health).fetchone()
+    assert status == "WARNING"
+    assert "no step has run for 5 min, backfill:" in reason
+    assert reason.endswith("is a worker up?")

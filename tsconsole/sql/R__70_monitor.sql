@@ -80,7 +80,7 @@ as $$
         when retry.next_retry_time is not null or state.prepared is not null then 'WARNING'
         when state.ran is not null then 'RUNNING'
         when behind > config.alert_threshold + config.refresh_interval then 'ALERT'
-        when behind > 2 * config.refresh_interval + interval '10 seconds' then 'WARNING'
+        when behind > 2 * config.refresh_interval + interval '10 seconds' or state.stands then 'WARNING'
         else 'OK' end,
         case
         when not config.is_active then 'paused by an operator'
@@ -94,6 +94,7 @@ as $$
             then format('%s behind%s', tsconsole.in_words(behind), tsconsole.holder_in_words(config))
         when not isfinite(config.last_processed_time) then case when config.change_tracking = 'ladder'
             then 'the level below has no complete bucket yet' else 'the source has no rows yet' end
+        when state.stands then format('no step has run for %s%s: is a worker up?', tsconsole.in_words(state.idle), state.backfill)
         else 'up to date' || state.backfill end
     from (select
         case when not exists (select from pg_class c where c.oid = config.source_table) then 'source ' || config.source_name
@@ -101,6 +102,10 @@ as $$
         (select format('stopped for DDL on %1$s since %2$s ago: call silver.refresh_source(''%1$s'')', tsconsole.qualified_name(p.source_table), tsconsole.in_words(clock_timestamp() - p.prepared_at))
          from tsconsole.prepared_source p where p.source_table = config.source_table) as prepared,
         clock_timestamp() - running_since as ran,
+        clock_timestamp() - greatest(config.last_refresh_time, config.created_at) as idle,
+        -- A level above waits for the history of the one below.
+        history_left is not null and running_since is null and config.change_tracking <> 'ladder'
+            and clock_timestamp() - greatest(config.last_refresh_time, config.created_at) > 2 * config.refresh_interval + interval '1 minute' as stands,
         case when retry.next_retry_time > clock_timestamp()
              then 'in ' || tsconsole.in_words(retry.next_retry_time - clock_timestamp()) else 'is due' end as retry_in,
         case when history_left is not null then ', backfill: ' || tsconsole.in_words(history_left) || ' of history left' else '' end as backfill) state;
