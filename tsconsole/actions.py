@@ -1,125 +1,74 @@
 """Every action of the console, once.
 
-Bindings, footer and help are made from this registry, so they cannot disagree. A screen shows
-the actions whose `places` name it, and implements `action_<name>` for each.
+Bindings, footer, palette, help and the documentation are made from this registry, so they cannot
+disagree. A screen shows the actions whose `places` name it, and implements `action_<name>` for
+each. Lower case acts on what is under the cursor, shift sorts, ctrl does what is wide or final.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-Place = Literal[
-    "monitor", "details", "create", "install", "connect", "log", "reader", "help", "statements"
-]
-Needs = Literal["nothing", "rollup", "error", "retry", "operation"]
-Group = Literal[
-    "The rollup under the cursor", "All rollups", "What is shown", "This form", "Program"
-]
-
-
-@dataclass(frozen=True)
-class Action:
-    """Something that a key does."""
-
-    name: str
-    """The method `action_<name>` of the screen, and the id under which the key can be remapped."""
-    keys: str
-    """Keys in Textual's spelling, separated by commas; the first is the one that is shown."""
-    label: str
-    """One or two words for the footer."""
-    meaning: str
-    """A sentence for the help."""
-    group: Group
-    places: tuple[Place, ...]
-    weight: int = 0
-    """Place in the footer, the smallest first; 0 keeps it out of the footer."""
-    changes: bool = False
-    """Whether it changes the database: then it is refused in a read-only session."""
-    needs: Needs = "nothing"
-    """What has to be there for it to act on."""
-    priority: bool = False
-    """Whether the key works even while an input has the focus."""
-
-    @property
-    def key(self) -> str:
-        """The key as people write it."""
-        return shown_key(self.keys.split(",")[0])
-
-
-_KEY_NAMES = {
-    "question_mark": "?",
-    "slash": "/",
-    "exclamation_mark": "!",
-    "plus": "+",
-    "minus": "-",
-    "enter": "↵",
-    "escape": "esc",
-    "equals_sign": "=",
-}
-
-
-def shown_key(key: str) -> str:
-    """Write a key as people do.
-
-    >>> shown_key("question_mark"), shown_key("ctrl+r"), shown_key("enter")
-    ('?', '^r', '↵')
-    """
-    return _KEY_NAMES.get(key, key.replace("ctrl+", "^"))
-
+from tsconsole.action import Action as Action
+from tsconsole.action import Group as Group
+from tsconsole.action import Place as Place
+from tsconsole.action import shown_key as shown_key
 
 _ROLLUP: tuple[Place, ...] = ("monitor", "details")
+_VIEWS: tuple[Place, ...] = ()
+"""Screens that show one topic each, reached by a number from anywhere."""
+_ANYWHERE: tuple[Place, ...] = ("monitor", *_VIEWS)
+_ONE: Group = "The rollup under the cursor, or those that are marked"
+_SORT: Group = "Sort, and again: the other way round"
 
 # fmt: off
 ACTIONS: tuple[Action, ...] = (
     Action(
         "run", "r", "Run", "run it now until nothing is left to do",
-        "The rollup under the cursor", _ROLLUP, 20, changes=True, needs="rollup",
+        _ONE, _ROLLUP, 20, changes=True, needs="rollup",
     ),
     Action(
         "create", "n", "New", "create a rollup, or a ladder of them", "All rollups",
         ("monitor",), 10, changes=True,
     ),
     Action(
-        "run_all", "R", "Run all", "run every active rollup now", "All rollups",
+        "run_all", "ctrl+e", "Run all", "run every active rollup now", "All rollups",
         ("monitor",), 62, changes=True,
     ),
     Action(
         "retry", "y", "Retry", "try again now what failed, without waiting",
-        "The rollup under the cursor", _ROLLUP, 30, changes=True, needs="retry",
+        _ONE, _ROLLUP, 30, changes=True, needs="retry",
     ),
     Action(
-        "retry_all", "Y", "Retry due", "retry every failed rollup whose waiting time is over",
+        "retry_all", "ctrl+y", "Retry due", "retry every failed rollup whose waiting time is over",
         "All rollups", ("monitor",), 0, changes=True,
     ),
     Action(
         "maintain", "m", "Maintain",
         "partitions ahead, expired ones dropped, indexes, statistics",
-        "The rollup under the cursor", _ROLLUP, 58, changes=True, needs="rollup",
+        _ONE, _ROLLUP, 58, changes=True, needs="rollup",
     ),
     Action(
-        "maintain_all", "M", "Maintain all", "maintain every rollup", "All rollups",
+        "maintain_all", "", "Maintain all", "maintain every rollup", "All rollups",
         ("monitor",), 0, changes=True,
     ),
     Action(
-        "pause", "p", "Pause", "pause it, or let it go on", "The rollup under the cursor",
+        "pause", "p", "Pause", "pause it, or let it go on", _ONE,
         _ROLLUP, 54, changes=True, needs="rollup",
     ),
     Action(
         "verify", "v", "Verify", "compare its rows with GROUP BY over the source",
-        "The rollup under the cursor", _ROLLUP, 56, needs="rollup",
+        _ONE, _ROLLUP, 56, needs="rollup",
     ),
     Action(
         "details", "enter", "Details", "definition, progress, runs, plots and the last error",
-        "The rollup under the cursor", ("monitor",), 40, needs="rollup",
+        _ONE, ("monitor",), 40, needs="rollup",
     ),
     Action(
         "error", "e", "Error", "the last error in full, with the query that was attempted",
-        "The rollup under the cursor", _ROLLUP, 50, needs="error",
+        _ONE, _ROLLUP, 50, needs="error",
     ),
     Action(
-        "drop", "D", "Drop", "drop the rollup and its rows (asks for its name)",
-        "The rollup under the cursor", _ROLLUP, 0, changes=True, needs="rollup",
+        "drop", "ctrl+d", "Drop", "drop the rollup and its rows (asks for its name)",
+        _ONE, _ROLLUP, 0, changes=True, needs="rollup",
     ),
     Action(
         "cancel", "x", "Cancel", "cancel what runs here, on the server too",
@@ -134,27 +83,50 @@ ACTIONS: tuple[Action, ...] = (
         "Program", ("monitor", "details", "install", "connect", "log"),
     ),
     Action(
-        "filter", "slash", "Filter", "show only rollups that contain a text (!text: that do not)",
-        "What is shown", ("monitor",), 52,
+        "mark", "space", "Mark", "mark it, or no longer: actions act on all that are marked",
+        "What is shown", ("monitor",), 63, needs="rollup",
+    ),
+    Action(
+        "mark_all", "a", "Mark all", "mark every rollup that is shown, or none", "What is shown",
+        ("monitor",),
+    ),
+    Action(
+        "filter", "slash", "Filter", "show only rows of this pane that contain a text (!text: that "
+        "do not)", "What is shown", ("monitor",), 52,
     ),
     Action(
         "problems", "exclamation_mark", "Problems", "show only what needs attention, and back",
         "What is shown", ("monitor",), 60,
     ),
-    Action("sort", "s", "Sort", "sort by the next column", "What is shown", ("monitor",), 64),
-    Action("reverse", "S", "Reverse", "turn the order round", "What is shown", ("monitor",)),
+    Action(
+        "zoom", "z", "Zoom", "give this pane the whole screen, and back", "What is shown",
+        ("monitor",), 61,
+    ),
+    Action("sort", "s", "Sort", "sort by the next column", _SORT, ("monitor",), 64),
+    Action("sort_by('state')", "S", "By state", "worst first", _SORT, ("monitor",)),
+    Action("sort_by('target')", "N", "By name", "by name", _SORT, ("monitor",)),
+    Action("sort_by('lag')", "L", "By lag", "most lag first", _SORT, ("monitor",)),
+    Action("sort_by('pending')", "P", "By pending", "most pending first", _SORT, ("monitor",)),
+    Action("sort_by('rows')", "R", "By rows", "most rows a run first", _SORT, ("monitor",)),
+    Action("sort_by('took')", "T", "By duration", "slowest first", _SORT, ("monitor",)),
+    Action("sort_by('watermark')", "W", "By watermark", "oldest watermark first", _SORT,
+           ("monitor",)),
     Action(
         "slower", "plus,equals_sign", "Slower", "refresh less often", "What is shown", _ROLLUP,
     ),
     Action("faster", "minus", "Faster", "refresh more often", "What is shown", _ROLLUP),
-    Action("hold", "space", "Hold", "stop refreshing, and go on", "What is shown", _ROLLUP, 66),
+    Action("hold", "h", "Hold", "stop refreshing, and go on", "What is shown", _ROLLUP, 66),
     Action("refresh", "ctrl+r", "Refresh", "refresh at once", "What is shown", _ROLLUP),
-    Action("pane(1)", "1", "Rollups", "go to the rollups", "What is shown", ("monitor",)),
-    Action("pane(2)", "2", "Partitions", "go to the partitions", "What is shown", ("monitor",)),
-    Action("pane(3)", "3", "Errors", "go to the error log", "What is shown", ("monitor",)),
-    Action("pane(4)", "4", "Retries", "go to the retry queue", "What is shown", ("monitor",)),
     Action(
-        "app.focus_next", "tab", "Next", "go to the next pane or field", "What is shown",
+        "strip", "0", "Health", "go to the strip: ← → choose a figure, ↵ shows what is behind it",
+        "Where to go", ("monitor",),
+    ),
+    Action("pane(1)", "1", "Rollups", "go to the rollups", "Where to go", _ANYWHERE),
+    Action("pane(2)", "2", "Partitions", "go to the partitions", "Where to go", _ANYWHERE),
+    Action("pane(3)", "3", "Errors", "go to the error log", "Where to go", _ANYWHERE),
+    Action("pane(4)", "4", "Retries", "go to the retry queue", "Where to go", _ANYWHERE),
+    Action(
+        "app.focus_next", "tab", "Next", "go to the next pane or field", "Where to go",
         ("monitor", "create"),
     ),
     Action(
@@ -183,7 +155,8 @@ ACTIONS: tuple[Action, ...] = (
         ("details", "create", "log", "reader", "help", "statements"), 80,
     ),
     Action(
-        "clear", "escape", "Clear", "clear the filter", "What is shown", ("monitor",),
+        "clear", "escape", "Clear", "clear the filter, then the marks, then the zoom",
+        "What is shown", ("monitor",),
     ),
     Action("app.theme", "t", "Theme", "change between dark and light", "Program", _ROLLUP),
     Action(
@@ -196,8 +169,16 @@ ACTIONS: tuple[Action, ...] = (
          "statements"), priority=True,
     ),
     Action(
+        "palette", "colon,ctrl+p", "Palette", "find an action or a rollup by a part of its name",
+        "Program", (*_ROLLUP, *_VIEWS, "log", "reader", "statements"), 85,
+    ),
+    Action(
+        "explain", "f1", "Explain", "what is seen here, in words: columns, states, what to do",
+        "Program", (*_ROLLUP, *_VIEWS, "log"),
+    ),
+    Action(
         "help", "question_mark", "Help", "every key that works here", "Program",
-        ("monitor", "details", "install", "connect", "log", "reader", "statements"), 90,
+        (*_ROLLUP, *_VIEWS, "install", "connect", "log", "reader", "statements"), 90,
     ),
     Action("help_here", "f1", "Help", "every key that works here", "Program", ("create",), 90),
     Action(
@@ -218,10 +199,11 @@ def footer_at(place: Place) -> tuple[Action, ...]:
     return tuple(sorted((a for a in actions_at(place) if a.weight), key=lambda a: a.weight))
 
 
-def find_action(name: str, place: Place) -> Action | None:
-    """Find the action of a screen by its name, without its parameters."""
+def find_action(name: str, place: Place, parameters: tuple[object, ...] = ()) -> Action | None:
+    """Find the action of a screen by the name of its method, and its parameters if it has any."""
+    full = f"{name}({', '.join(map(repr, parameters))})" if parameters else name
     for action in actions_at(place):
-        if action.name.split("(")[0].removeprefix("app.") == name:
+        if full in (action.name, action.method):
             return action
     return None
 
@@ -233,7 +215,7 @@ def clashes() -> list[str]:
     for place in sorted(places):
         seen: dict[str, str] = {}
         for action in actions_at(place):
-            for key in action.keys.split(","):
+            for key in filter(None, action.keys.split(",")):
                 if key in seen:
                     found.append(f"{place}: {key} is {seen[key]} and {action.name}")
                 seen[key] = action.name

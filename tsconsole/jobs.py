@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from tsconsole import operations
 from tsconsole.background import Connection, Report, Result, Work
-from tsconsole.errors import OperationError
+from tsconsole.errors import ConnectionLost, OperationError
 from tsconsole.formatting import age, moment, one_line, short_number, took
 from tsconsole.models import (
     Difference,
@@ -98,6 +98,46 @@ def drop(target: str) -> Work:
         return Result("dropped, with its rows and partitions")
 
     return work
+
+
+def several(works: Sequence[tuple[str, Work]]) -> Work:
+    """Do one thing after the other; one that fails does not stop the next."""
+
+    async def work(connection: Connection, report: Report) -> Result:
+        ended: list[tuple[str, Result]] = []
+        for position, (target, one) in enumerate(works, start=1):
+            place = f"{position} of {len(works)}: {target}"
+            report(place)
+
+            def report_within(note: str, place: str = place) -> None:
+                report(f"{place} · {note}")
+
+            try:
+                ended.append((target, await one(connection, report_within)))
+            except ConnectionLost:
+                raise
+            except OperationError as error:
+                ended.append((target, Result(error.message, "error", error.hint)))
+        return conclude_several(ended)
+
+    return work
+
+
+def conclude_several(ended: Sequence[tuple[str, Result]]) -> Result:
+    """Say how many went well, and the first that did not."""
+    text = "\n\n".join(
+        "\n".join(filter(None, (f"{target}: {result.message}", result.text)))
+        for target, result in ended
+    )
+    failed = [(target, result) for target, result in ended if result.severity == "error"]
+    if failed:
+        target, result = failed[0]
+        words = f"{len(failed)} of {len(ended)} failed, first {target}: {result.message}"
+        return Result(words, "error", text)
+    messages = list(dict.fromkeys(result.message for _, result in ended))
+    warned = any(result.severity == "warning" for _, result in ended)
+    said = messages[0] if len(messages) == 1 else "enter in the log (o) shows each"
+    return Result(f"{len(ended)} done: {said}", "warning" if warned else "information", text)
 
 
 def cancel_backend(pid: int) -> Work:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
+from tsconsole.filtering import hidden_words, passes
 from tsconsole.health import worst_first
-from tsconsole.models import RollupStatus
+from tsconsole.models import Health, RollupStatus
 
 PROBLEMS = frozenset({"ALERT", "WARNING"})
 _BEGINNING = datetime.min.replace(tzinfo=timezone.utc)
@@ -42,6 +43,8 @@ ORDERS: tuple[Order, ...] = (
           _largest(lambda r: r.last_processed_rows or -1)),
     Order("took", "slowest first", "fastest first",
           _largest(lambda r: (r.last_duration or timedelta(-1)).total_seconds())),
+    Order("watermark", "oldest watermark first", "newest watermark first",
+          lambda r: (r.last_processed_time or _BEGINNING, r.target_table)),
 )  # fmt: skip
 
 
@@ -53,6 +56,8 @@ class View:
     is_reversed: bool = False
     filter: str = ""
     problems_only: bool = False
+    health: Health | None = None
+    """Show only rollups in this state."""
 
     @property
     def sorted_by(self) -> Order:
@@ -67,7 +72,25 @@ class View:
     @property
     def is_narrowed(self) -> bool:
         """Whether rows may be hidden."""
-        return bool(self.filter) or self.problems_only
+        return bool(self.filter) or self.problems_only or self.health is not None
+
+    def hidden_words(self, hidden: int) -> str:
+        """How many rollups are hidden, and by what."""
+        reasons = ["problems only"] * self.problems_only
+        reasons += [f"{self.health} only"] * (self.health is not None)
+        reasons += [f"filter “{self.filter}”"] * bool(self.filter)
+        return hidden_words(hidden, reasons)
+
+    def widened(self) -> View:
+        """Everything is shown, in the same order."""
+        return replace(self, filter="", problems_only=False, health=None)
+
+    def sorted_by_column(self, column: str) -> View:
+        """Sort by a column, or the other way round when it is sorted by it already."""
+        if self.sorted_by.column == column:
+            return replace(self, is_reversed=not self.is_reversed)
+        order = next(i for i, order in enumerate(ORDERS) if order.column == column)
+        return replace(self, order=order, is_reversed=False)
 
     def next_order(self) -> View:
         """Sort by the next column."""
@@ -83,17 +106,7 @@ def visible(rollups: Iterable[RollupStatus], view: View) -> list[RollupStatus]:
 def _is_wanted(rollup: RollupStatus, view: View) -> bool:
     if view.problems_only and rollup.health_status not in PROBLEMS:
         return False
+    if view.health is not None and rollup.health_status != view.health:
+        return False
     text = f"{rollup.target_table} {rollup.source_table} {rollup.health_status}"
-    return _passes(f"{text} {rollup.health_reason}", view.filter)
-
-
-def _passes(text: str, wanted: str) -> bool:
-    """Whether a text has every word of the filter; a word after ! must be missing."""
-    lowered = text.lower()
-    for word in wanted.lower().split():
-        if word.startswith("!") and len(word) > 1:
-            if word[1:] in lowered:
-                return False
-        elif word not in lowered:
-            return False
-    return True
+    return passes(f"{text} {rollup.health_reason}", view.filter)

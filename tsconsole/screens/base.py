@@ -4,7 +4,7 @@ does not work now."""
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rich.text import Text
 from textual import events, on
@@ -13,7 +13,8 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
-from tsconsole.actions import Action, Place, actions_at, find_action
+from tsconsole.action import PLACE_NAMES
+from tsconsole.actions import ACTIONS, Action, Place, actions_at, find_action
 from tsconsole.background import Operation, Severity, Work
 from tsconsole.database import Settings
 from tsconsole.errors import TsconsoleError
@@ -21,6 +22,9 @@ from tsconsole.formatting import one_line, shorten
 from tsconsole.session import Session
 from tsconsole.terminal import can_be_continued
 from tsconsole.widgets.tray import Tray
+
+if TYPE_CHECKING:
+    from tsconsole.screens.palette import Entry
 
 ScreenResult = TypeVar("ScreenResult")
 
@@ -40,6 +44,7 @@ def bindings(place: Place) -> list[BindingType]:
             show=bool(action.weight),
         )
         for action in actions_at(place)
+        if action.keys
     ]
 
 
@@ -74,7 +79,7 @@ class ConsoleScreen(Screen[ScreenResult]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Dim an action that cannot be done now."""
-        known = find_action(action, self.place)
+        known = find_action(action, self.place, parameters)
         if known is None or self.why_not(known) is None:
             return True
         return None
@@ -95,7 +100,7 @@ class ConsoleScreen(Screen[ScreenResult]):
     def on_key(self, event: events.Key) -> None:
         """Say why, when the key of a dimmed action is pressed."""
         for action in actions_at(self.place):
-            if event.key not in action.keys.split(","):
+            if not action.keys or event.key not in action.keys.split(","):
                 continue
             reason = self.why_not(action)
             if reason is not None:
@@ -167,8 +172,43 @@ class ConsoleScreen(Screen[ScreenResult]):
             if name is not None:
                 self.call_later(self.run_action, name)
 
-        lines = [(action, self.why_not(action)) for action in actions_at(self.place)]
+        lines = [(action, self.why_not(action)) for action in actions_at(self.place) if action.keys]
         self.app.push_screen(HelpScreen(lines), press)
+
+    def action_palette(self) -> None:
+        """Find an action or a rollup by its name, and do it or go there."""
+        from tsconsole.screens.palette import PaletteScreen
+
+        def choose(entry: Entry | None) -> None:
+            if entry is not None and entry.run is not None:
+                self.call_later(self.run_action, entry.run)
+            elif entry is not None and entry.target is not None:
+                self.call_later(self.go_to_rollup, entry.target)
+
+        self.app.push_screen(PaletteScreen(self._palette_entries()), choose)
+
+    def go_to_rollup(self, target: str) -> None:
+        """Show everything about a rollup."""
+        from tsconsole.screens.details import DetailsScreen
+
+        snapshot = self.session.snapshot
+        for rollup in snapshot.operations if snapshot else ():
+            if rollup.target_table == target:
+                self.app.push_screen(DetailsScreen(self.session, rollup))
+
+    @property
+    def explained(self) -> str:
+        """What F1 explains: a topic of `tsconsole.explanations`."""
+        return self.place
+
+    def action_explain(self) -> None:
+        """Say in words what is seen here, and what to do about it."""
+        from tsconsole.explanations import explain
+        from tsconsole.screens.reader import ReaderScreen, Section
+
+        explanation = explain(self.explained)
+        sections = [Section(heading, body) for heading, body in explanation.sections]
+        self.app.push_screen(ReaderScreen(self.session, explanation.title, sections))
 
     def action_leave(self) -> None:
         """Quit; ask first while something runs."""
@@ -223,6 +263,28 @@ class ConsoleScreen(Screen[ScreenResult]):
         from tsconsole.screens.log import LogScreen
 
         self.app.push_screen(LogScreen(self.session))
+
+    def _palette_entries(self) -> list[Entry]:
+        from tsconsole.screens.palette import Entry
+
+        entries = []
+        for action in actions_at(self.place):
+            if action.method != "palette":
+                entries.append(Entry(
+                    action.label, action.meaning, action.key if action.keys else "",
+                    run=action.name, reason=self.why_not(action),
+                ))  # fmt: skip
+        known = {entry.run for entry in entries}
+        snapshot = self.session.snapshot
+        for rollup in snapshot.operations if snapshot else ():
+            state = f"{rollup.health_status.lower()}, from {rollup.source_table}"
+            entries.append(Entry(rollup.target_table, state, "↵", target=rollup.target_table))
+        for action in ACTIONS:
+            if action.name not in known and action.method != "palette":
+                known.add(action.name)
+                where = f"on {' and '.join(PLACE_NAMES[place] for place in action.places)}"
+                entries.append(Entry(action.label, action.meaning, action.key, reason=where))
+        return entries
 
     def _tick_when_seen(self) -> None:
         if self.is_current:

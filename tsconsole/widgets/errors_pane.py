@@ -8,6 +8,7 @@ from datetime import datetime
 
 from rich.text import Text
 
+from tsconsole.filtering import passes
 from tsconsole.formatting import fit_names, one_line, when
 from tsconsole.models import ErrorEntry
 from tsconsole.themes import palette
@@ -27,6 +28,12 @@ class ErrorGroup:
         """What stays the same while the count grows."""
         error = self.latest
         return f"{error.target_table}/{error.sql_state}/{error.error_message}"
+
+    @property
+    def text(self) -> str:
+        """What a filter looks at."""
+        error = self.latest
+        return f"{error.target_table} {error.source_table} {error.sql_state} {error.error_message}"
 
 
 def group_errors(errors: Sequence[ErrorEntry]) -> list[ErrorGroup]:
@@ -48,6 +55,7 @@ class ErrorsPane(Pane):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
+        self._all: list[ErrorGroup] = []
         self._groups: list[ErrorGroup] = []
         self._total = 0
         self._now: datetime | None = None
@@ -60,7 +68,7 @@ class ErrorsPane(Pane):
 
     def display_errors(self, errors: Sequence[ErrorEntry], now: datetime | None) -> None:
         """Show these errors."""
-        self._groups, self._total, self._now = group_errors(errors), len(errors), now
+        self._all, self._total, self._now = group_errors(errors), len(errors), now
         self.draw()
 
     def draw(self) -> None:
@@ -68,6 +76,7 @@ class ErrorsPane(Pane):
         room = self.size.width - self.table.scrollbar_size_vertical
         if room <= 0 or self._now is None:
             return
+        self._groups = [group for group in self._all if passes(group.text, self.filter)]
         names = [group.latest.target_table or "(no table)" for group in self._groups]
         moments = [when(group.latest.error_timestamp, self._now) for group in self._groups]
         first = max(map(len, moments), default=5)
@@ -86,8 +95,11 @@ class ErrorsPane(Pane):
         for group, name, moment in zip(self._groups, names, moments, strict=True):
             rows[group.key] = self._cells(group, fitted[name], moment, is_tall)
         self.table.show(rows)
-        self.say("" if rows else "No errors: nothing has failed.")
-        self.set_titles(f"{self._total} logged" if self._total else "")
+        words = "No errors: nothing has failed."
+        self.say("" if rows else self.empty_or(words, len(self._all)))
+        hidden = self.hidden_words(len(self._all) - len(rows))
+        parts = [f"{self._total} logged" if self._total else "", hidden]
+        self.set_titles(" · ".join(filter(None, parts)))
 
     def _cells(self, group: ErrorGroup, name: str, moment: str, is_tall: bool) -> list[Text]:
         muted = palette(self.app).muted

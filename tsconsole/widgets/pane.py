@@ -8,6 +8,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from tsconsole.filtering import hidden_words
 from tsconsole.widgets.live_table import LiveTable
 
 
@@ -23,6 +24,8 @@ class Pane(Vertical):
         super().__init__(id=id, classes="pane")
         self._titles: tuple[str, str] = ("", "")
         self._words: str | None = None
+        self.filter = ""
+        """Only rows that pass are shown; see `passes`."""
 
     def compose(self) -> ComposeResult:
         """The table, and what is said when it is empty."""
@@ -50,6 +53,16 @@ class Pane(Vertical):
     def is_empty(self) -> bool:
         """Whether there is no row."""
         return not self.table.row_count
+
+    def hidden_words(self, hidden: int) -> str:
+        """How many rows the filter hides, as part of the title."""
+        return hidden_words(hidden, [f"filter “{self.filter}”"] if self.filter else [])
+
+    def empty_or(self, words: str, total: int) -> str:
+        """What to say when no row is shown: that the filter hides them, or the given words."""
+        if self.filter and total:
+            return f"All {total} are hidden by the filter “{self.filter}”. Press esc to clear it."
+        return words
 
     def set_titles(self, words: str, below: str = "") -> None:
         """Put words beside the title, and into the lower edge."""

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from rich.text import Text
 
+from tsconsole.filtering import passes
 from tsconsole.formatting import ABSENT, fit_names, short_number, size
 from tsconsole.models import PartitionStat
 from tsconsole.themes import palette
@@ -24,14 +25,15 @@ class PartitionsPane(Pane):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._target: str | None = None
-        self._partitions: tuple[PartitionStat, ...] = ()
+        self._all: tuple[PartitionStat, ...] = ()
+        self._partitions: list[PartitionStat] = []
         self._now: datetime | None = None
 
     def display_partitions(
         self, target: str | None, partitions: Sequence[PartitionStat], now: datetime | None
     ) -> None:
         """Show the partitions of a rollup."""
-        self._target, self._partitions, self._now = target, tuple(partitions), now
+        self._target, self._all, self._now = target, tuple(partitions), now
         self.draw()
 
     def draw(self) -> None:
@@ -39,6 +41,10 @@ class PartitionsPane(Pane):
         room = self.size.width - self.table.scrollbar_size_vertical
         if room <= 0 or self._now is None:
             return
+        self._partitions = [
+            part for part in self._all
+            if passes(f"{part.partition_name} {part.range_start} {part.state}", self.filter)
+        ]  # fmt: skip
         labels = [range_label(part, self._now) for part in self._partitions]
         first = max(map(len, labels), default=5)
         states = max((len(_state(part)) for part in self._partitions), default=0)
@@ -55,14 +61,14 @@ class PartitionsPane(Pane):
             for part, label in zip(self._partitions, labels, strict=True)
         }
         self.table.show(rows)
-        if not rows:
-            self.say("No rollup is selected." if self._target is None else "No partitions yet.")
-        else:
-            self.say("")
+        words = "No rollup is selected." if self._target is None else "No partitions yet."
+        self.say("" if rows else self.empty_or(words, len(self._all)))
         total = sum(part.total_bytes for part in self._partitions)
         below = f"{size(total)} in {len(rows)}" if rows else ""
         name = self._target or ""
-        self.set_titles(fit_names([name], max(self.size.width - 20, 12))[name], below)
+        hidden = self.hidden_words(len(self._all) - len(rows))
+        name = fit_names([name], max(self.size.width - 20 - len(hidden), 12))[name]
+        self.set_titles(" · ".join(filter(None, [name, hidden])), below)
 
     def _cells(self, part: PartitionStat, label: str, drawn: int, largest: int) -> dict[str, Text]:
         colours = palette(self.app)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from rich.text import Text
 
+from tsconsole.filtering import passes
 from tsconsole.formatting import countdown, fit_names, one_line
 from tsconsole.models import RetryEntry
 from tsconsole.themes import palette
@@ -23,6 +24,7 @@ class RetriesPane(Pane):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
+        self._all: list[RetryEntry] = []
         self._entries: list[RetryEntry] = []
         self._now: datetime | None = None
 
@@ -34,7 +36,7 @@ class RetriesPane(Pane):
 
     def display_retries(self, entries: Sequence[RetryEntry], now: datetime | None) -> None:
         """Show these entries."""
-        self._entries, self._now = list(entries), now
+        self._all, self._now = list(entries), now
         self.draw()
 
     def draw(self) -> None:
@@ -42,6 +44,7 @@ class RetriesPane(Pane):
         room = self.size.width - self.table.scrollbar_size_vertical
         if room <= 0 or self._now is None:
             return
+        self._entries = [entry for entry in self._all if passes(_text(entry), self.filter)]
         names = [entry.target_table for entry in self._entries]
         is_wide = room >= 70
         room -= 6 + 10 + 6
@@ -57,9 +60,11 @@ class RetriesPane(Pane):
         for entry in self._entries:
             rows[_key(entry)] = self._cells(entry, fitted[entry.target_table])[: len(columns)]
         self.table.show(rows)
-        self.say("" if rows else "Nothing waits for a retry.")
-        gave_up = sum(entry.gave_up_at is not None for entry in self._entries)
-        self.set_titles(f"{gave_up} gave up" if gave_up else "")
+        self.say("" if rows else self.empty_or("Nothing waits for a retry.", len(self._all)))
+        gave_up = sum(entry.gave_up_at is not None for entry in self._all)
+        hidden = self.hidden_words(len(self._all) - len(rows))
+        parts = [f"{gave_up} gave up" if gave_up else "", hidden]
+        self.set_titles(" · ".join(filter(None, parts)))
 
     def _cells(self, entry: RetryEntry, name: str) -> list[Text]:
         colours = palette(self.app)
@@ -80,3 +85,9 @@ class RetriesPane(Pane):
 
 def _key(entry: RetryEntry) -> str:
     return f"{entry.rollup_id}/{entry.work}"
+
+
+def _text(entry: RetryEntry) -> str:
+    """What a filter looks at."""
+    state = "gave up" if entry.gave_up_at is not None else "waits"
+    return f"{entry.target_table} {entry.work} {state} {entry.sql_state} {entry.error_message}"

@@ -1,0 +1,86 @@
+"""What an action is: something that a key does, described once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Place = Literal[
+    "monitor", "details", "create", "install", "connect", "log", "reader", "help", "partitions",
+    "maintenance", "schedule", "indexes", "statements",
+]  # fmt: skip
+PLACE_NAMES: dict[Place, str] = {
+    "monitor": "the monitor", "details": "the details of a rollup", "create": "the form",
+    "install": "the installation", "connect": "the connection", "log": "the log",
+    "reader": "a text", "help": "the help", "partitions": "the partitions",
+    "maintenance": "the maintenance", "schedule": "the schedule", "indexes": "the indexes",
+    "statements": "the statements",
+}  # fmt: skip
+"""What each screen is called in a sentence."""
+Needs = Literal["nothing", "rollup", "error", "retry", "operation"]
+Group = Literal[
+    "The rollup under the cursor, or those that are marked", "All rollups", "What is shown",
+    "Sort, and again: the other way round", "Where to go", "This form", "Program",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something that a key does."""
+
+    name: str
+    """The method `action_<name>` of the screen, and the id under which the key can be remapped."""
+    keys: str
+    """Keys in Textual's spelling, separated by commas; the first is the one that is shown. Without
+    any, the palette is the way to it."""
+    label: str
+    """One or two words for the footer."""
+    meaning: str
+    """A sentence for the help."""
+    group: Group
+    places: tuple[Place, ...]
+    weight: int = 0
+    """Place in the footer, the smallest first; 0 keeps it out of the footer."""
+    changes: bool = False
+    """Whether it changes the database: then it is refused in a read-only session."""
+    needs: Needs = "nothing"
+    """What has to be there for it to act on."""
+    priority: bool = False
+    """Whether the key works even while an input has the focus."""
+
+    @property
+    def key(self) -> str:
+        """The key as people write it."""
+        return shown_key(self.keys.split(",")[0])
+
+    @property
+    def method(self) -> str:
+        """The name without its parameters and without the App's prefix.
+
+        >>> Action("pane(2)", "2", "", "", "What is shown", ()).method
+        'pane'
+        """
+        return self.name.split("(")[0].removeprefix("app.")
+
+
+_KEY_NAMES = {
+    "question_mark": "?",
+    "slash": "/",
+    "exclamation_mark": "!",
+    "plus": "+",
+    "minus": "-",
+    "enter": "↵",
+    "escape": "esc",
+    "equals_sign": "=",
+    "colon": ":",
+    "comma": ",",
+}
+
+
+def shown_key(key: str) -> str:
+    """Write a key as people do.
+
+    >>> shown_key("question_mark"), shown_key("ctrl+r"), shown_key("enter")
+    ('?', '^r', '↵')
+    """
+    return _KEY_NAMES.get(key, key.replace("ctrl+", "^"))

@@ -1,0 +1,188 @@
+"""What F1 says: each pane and screen in words. What stands in the columns, what it means, and
+what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tsconsole.health import STATES
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A title, and sections of a heading and a text each."""
+
+    title: str
+    sections: tuple[tuple[str, str], ...]
+
+
+def explain(topic: str) -> Explanation:
+    """What there is to say about a pane or a screen."""
+    return EXPLANATIONS[topic]
+
+
+def table(rows: Mapping[str, str], width: int = 11) -> str:
+    """Names on the left, what they mean on the right.
+
+    >>> print(table({"LAG": "how far behind"}, 5))
+    LAG    how far behind
+    """
+    return "\n".join(f"{name:{width}}  {meaning}" for name, meaning in rows.items())
+
+
+OPERATIONS_COLUMNS = {
+    "STATE": "the health in one word; see above",
+    "TARGET": "the table that the rollup writes",
+    "EVERY": "the width of a bucket: one row stands for that much time",
+    "WATERMARK": "everything below this time is complete, except what is pending",
+    "LAG": "now minus the watermark; up to one bucket is normal",
+    "PENDING": "ranges below the watermark still to be computed; a bar while history is filled in",
+    "ROWS/RUN": "rows of the source that the last step read",
+    "TOOK": "how long the last step took",
+    "REASON": "why the state is what it is, in words",
+}
+
+WHAT_TO_DO = {
+    "gave up": "Press e: the error and the query that was attempted. Mend the cause, then y.",
+    "retry … in": "It tries again by itself. Once the cause is gone, y tries at once.",
+    "behind": "Is a worker up? If every rollup lags, one worker is too few. If only this one: a "
+    "transaction that has written to the source and is still open holds it back; the reason names "
+    "it.",
+    "ran too long": "Look at what its backend waits for (x cancels it; it is tried again).",
+    "dropped": "The source is gone: ctrl+d drops the rollup; silver.drop_rollup(…, keep_data => "
+    "true) keeps its rows.",
+    "paused": "p lets it go on. What was missed is made up.",
+}
+
+_STATES = "\n".join(f"{state.glyph} {state.health:9}  {state.meaning}" for state in STATES)
+
+EXPLANATIONS: dict[str, Explanation] = {
+    "operations": Explanation(
+        "The rollups",
+        (
+            (
+                "What is seen here",
+                "Every rollup of this database, worst first: what needs you is in the first "
+                "rows. Shift and a letter sorts by a column, the same again turns it round; / "
+                "filters; ! leaves only what is wrong. Space marks rows: then an action is done to "
+                "all that are marked and shown, never to a row that a filter hides.",
+            ),
+            ("The states", _STATES),
+            ("The columns", table(OPERATIONS_COLUMNS)),
+            ("What to do", table(WHAT_TO_DO, 13)),
+        ),
+    ),
+    "partitions_pane": Explanation(
+        "Partitions of a rollup",
+        (
+            (
+                "What is seen here",
+                "The partitions of the rollup under the cursor, the newest first, with a bar for "
+                "their size beside each other, their size with indexes, and their rows as "
+                "statistics know them.",
+            ),
+            (
+                "The states",
+                table({
+                    "open": "the present is in it: it still grows",
+                    "premade": "made ahead, empty still",
+                    "expired": "older than the retention period: the next maintenance drops it",
+                    "(none)": "closed: it is past, and only late changes still touch it",
+                }),
+            ),
+            (
+                "What to do",
+                "m maintains the rollup: expired partitions go (it asks first), missing ones are "
+                "made. Expired ones that stay although maintenance runs are kept because a rollup "
+                "that reads this table has not come past them.",
+            ),
+        ),
+    ),
+    "errors": Explanation(
+        "The error log",
+        (
+            (
+                "What is seen here",
+                "What failed, the newest first. The same error of the same rollup is one row, with "
+                "the number of times (×8). An error stays in the log when its work has succeeded "
+                "since: what is failing now is in pane 4.",
+            ),
+            (
+                "Codes that recur",
+                table({
+                    "22012 22003": "a row that an expression cannot digest: correct it, then retry",
+                    "42501": "a right on the source, or on a new partition of it, is missing",
+                    "55P03 TS005": "somebody holds a lock, often an ALTER TABLE: it goes away",
+                    "57014": "statement timeout: a smaller processing_window, or an index on time",
+                    "TS007": "the session ended without finishing; nothing was half done",
+                }),
+            ),
+            ("What to do", "Enter shows an error in full, with the query that was attempted."),
+        ),
+    ),
+    "retries": Explanation(
+        "The retry queue",
+        (
+            (
+                "What is seen here",
+                "Work that is failing now: how often it was tried, how often it will be, and when "
+                "the next try is. The pauses grow, with some chance in them, so that not all try "
+                "at once.",
+            ),
+            (
+                "What to do",
+                "“gave up” means that it waits for you: read the error (e), mend the cause, then y "
+                "tries again. ctrl+y tries everything whose time has come.",
+            ),
+        ),
+    ),
+    "strip": Explanation(
+        "The health of everything",
+        (
+            (
+                "The figures",
+                table({
+                    "counts": "rollups in each state; enter shows only those",
+                    "lag": "median and worst, paused rollups aside. The worst is the one most "
+                    "buckets behind",
+                    "rows/s": "rows that steps read, in the last whole minute",
+                    "pending": "ranges below the watermarks still to be computed",
+                    "late rows": "rows of targets that late changes made wrong and that were put "
+                    "right in the last hour",
+                    "failing": "rollups with work that failed and is not done yet",
+                    "retry in": "the time to the next try",
+                }),
+            ),
+            (
+                "The small lines",
+                "The last hour, the present at the right; each column is two minutes. For the lag, "
+                "how late steps were with new buckets; for the others, sums.",
+            ),
+        ),
+    ),
+    "details": Explanation(
+        "One rollup",
+        (
+            (
+                "What is seen here",
+                "How the rollup is defined, the ladder it is part of with the lag of each level, "
+                "how far its history has come, its last steps as figures and plots, its last "
+                "error with the query that was attempted, and the SQL that creates it again.",
+            ),
+            ("The states", _STATES),
+            ("What to do", table(WHAT_TO_DO, 13)),
+        ),
+    ),
+    "log": Explanation(
+        "The log of this session",
+        (
+            (
+                "What is seen here",
+                "What you have started from this console, the newest first, with its outcome. "
+                "Enter shows the result in full. Operations go on while you change screens; x "
+                "cancels the latest, on the server too.",
+            ),
+        ),
+    ),
+}  # fmt: skip
