@@ -84,7 +84,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "mark", "space", "Mark", "mark it, or no longer: actions act on all that are marked",
-        "What is shown", ("monitor",), 63, needs="rollup",
+        "What is shown", ("monitor",), 63,
     ),
     Action(
         "mark_all", "a", "Mark all", "mark every rollup that is shown, or none", "What is shown",

@@ -200,6 +200,23 @@ def bar(fraction: float | None, width: int) -> str:
     return "█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")
 
 
+_LEVELS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Iterable[float]) -> str:
+    """Draw values as one line of bars; nothing at all is the lowest of them.
+
+    >>> sparkline([0, 1, 4, 8])
+    '▁▂▅█'
+    """
+    heights = list(values)
+    top = max(heights, default=0)
+    if top <= 0:
+        return _LEVELS[0] * len(heights)
+    last = len(_LEVELS) - 1
+    return "".join(_LEVELS[0 if v <= 0 else max(1, round(v / top * last))] for v in heights)
+
+
 def fit_names(names: Iterable[str], width: int) -> dict[str, str]:
     """Shorten names to a width without making any two of them alike.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import locale
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -52,10 +52,12 @@ class Summary:
     counts: dict[Health, int]
     worst_lag: timedelta | None
     worst_lag_target: str | None
+    median_lag: timedelta | None
     pending_ranges: int
-    rows_per_second: float
     next_retry: datetime | None
     gave_up: int
+    failing: int
+    """Rollups with work that failed and is not done yet."""
 
 
 def summarize(operations: Iterable[RollupStatus], retries: Iterable[RetryEntry]) -> Summary:
@@ -72,13 +74,21 @@ def summarize(operations: Iterable[RollupStatus], retries: Iterable[RetryEntry])
         counts=counts,
         worst_lag=worst.lag if worst else None,
         worst_lag_target=worst.target_table if worst else None,
+        median_lag=median([r.lag for r in lagging if r.lag is not None]) if lagging else None,
         pending_ranges=sum(rollup.pending_ranges for rollup in rollups),
-        rows_per_second=sum(
-            rollup.rows_per_second or 0.0 for rollup in rollups if rollup.status == "running"
-        ),
         next_retry=min(times, default=None),
         gave_up=sum(entry.gave_up_at is not None for entry in waiting),
+        failing=len({entry.rollup_id for entry in waiting}),
     )
+
+
+def median(spans: Sequence[timedelta]) -> timedelta:
+    """The one in the middle; the lower of the two where there are two.
+
+    >>> median([timedelta(9), timedelta(1), timedelta(2)])
+    datetime.timedelta(days=2)
+    """
+    return sorted(spans)[(len(spans) - 1) // 2]
 
 
 def _overdue(rollup: RollupStatus) -> float:

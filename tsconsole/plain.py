@@ -11,11 +11,14 @@ from tsconsole.health import STATES
 _PLAIN = str.maketrans(
     {
         **dict.fromkeys("╭╮╰╯┌┐└┘├┤┬┴┼", "+"),
-        **dict.fromkeys("─━▁▂▔", "-"),
+        **dict.fromkeys("─━▔", "-"),
         **dict.fromkeys("│┃▌▐▎▏▍▋▊▉▕", "|"),
-        **dict.fromkeys("█▇▆▅▄▃▀■", "#"),
+        **dict(zip("▁▂▃▄▅▆▇█▀■", "_.-=+*####", strict=True)),
         **{state.glyph: state.plain for state in STATES},
         "×": "x",
+        "●": "*",
+        "←": "<",
+        "→": ">",
         "·": ".",
         "○": "o",
         "…": "~",

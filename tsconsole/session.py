@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from tsconsole.activity import Activity
 from tsconsole.background import Background, Connect, Operation
 from tsconsole.database import Settings
 from tsconsole.memory import Memory
@@ -43,6 +44,8 @@ class Session:
     statements: StatementLog = field(default_factory=StatementLog)
     server: ServerInfo | None = None
     snapshot: MonitorSnapshot | None = None
+    activity: Activity = field(default_factory=Activity)
+    """The last hour, for the health strip."""
     fetched_at: float | None = None
     is_lost: bool = False
     _slept: float = field(default_factory=lambda: waking_clock() - time.monotonic(), repr=False)
@@ -52,6 +55,8 @@ class Session:
         self.snapshot, self.fetched_at, self.is_lost = snapshot, self.clock(), False
         if self.server is not None and self.server.is_standby != snapshot.is_standby:
             self.server = replace(self.server, is_standby=snapshot.is_standby)
+        if snapshot.activity is not None:
+            self.activity.add(snapshot.activity, snapshot.database_time, self.clock())
 
     def has_slept(self) -> bool:
         """Whether the machine has slept since this was asked last."""

@@ -176,7 +176,7 @@ async def test_pause_resume_verify_maintain_and_drop(
         assert "differ from the source" in await operator.ended("verify")
 
         # the name has to be typed, and escape leaves everything as it is
-        await operator.press("D")
+        await operator.press("ctrl+d")
         await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
         await operator.type("silver.b_1")
         await operator.press("enter")
@@ -184,7 +184,7 @@ async def test_pause_resume_verify_maintain_and_drop(
         await operator.press("escape")
         await operator.at_monitor()
         assert len(rows(db, active)) == 1
-        await operator.press("D")
+        await operator.press("ctrl+d")
         await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
         await operator.type("silver.b_1h")
         await operator.press("enter")
@@ -200,10 +200,10 @@ async def test_a_confirmation_focuses_cancel(
     async with app.run_test(size=(120, 36)) as pilot:
         operator = Operator(app, pilot)
         await operator.at_monitor()
-        await operator.press("R", "enter")
+        await operator.press("ctrl+e", "enter")
         await pilot.pause()
         assert app.session.background.operations == {}
-        await operator.press("R", "right", "enter")
+        await operator.press("ctrl+e", "right", "enter")
         await operator.ended("run all rollups")
         assert rows(billing, "select count(*) > 0 from silver.b_1h") == [(True,)]
 
@@ -226,7 +226,7 @@ async def test_actions_never_reach_a_hidden_row(
         await operator.type("x")
         await operator.press("enter")
         assert operator.monitor.subject is None
-        await operator.press("p", "r", "D", "m")
+        await operator.press("p", "r", "ctrl+d", "m")
         assert app.session.background.operations == {}
         assert isinstance(app.screen, MonitorScreen)
         await operator.press("escape")
@@ -265,7 +265,7 @@ async def test_read_only_refuses_and_says_why(
         operator = Operator(app, pilot)
         await operator.at_monitor()
         await operator.until(lambda: operator.monitor.subject is not None)
-        for key in ("n", "r", "R", "p", "m", "M", "D", "y", "Y"):
+        for key in ("n", "r", "ctrl+e", "p", "m", "ctrl+d", "y", "ctrl+y"):
             app.clear_notifications()
             await operator.press(key)
             assert isinstance(app.screen, MonitorScreen), key

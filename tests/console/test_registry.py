@@ -10,6 +10,8 @@ from textual.binding import Binding
 
 from tsconsole.actions import ACTIONS, actions_at, clashes, find_action, footer_at
 from tsconsole.app import TsConsole
+from tsconsole.explanations import OPERATIONS_COLUMNS, explain
+from tsconsole.monitor_view import ORDERS
 from tsconsole.screens.base import ConsoleScreen
 from tsconsole.screens.connect import ConnectScreen
 from tsconsole.screens.create import CreateScreen
@@ -19,6 +21,7 @@ from tsconsole.screens.log import LogScreen
 from tsconsole.screens.monitor import MonitorScreen
 from tsconsole.screens.reader import ReaderScreen
 from tsconsole.screens.statements import StatementsScreen
+from tsconsole.widgets.operations_pane import _LABELS
 
 SCREENS = [
     ConnectScreen, InstallScreen, MonitorScreen, DetailsScreen, CreateScreen, LogScreen,
@@ -41,7 +44,7 @@ def test_a_screen_can_do_what_the_registry_says(screen: type[ConsoleScreen[objec
 @pytest.mark.parametrize("screen", SCREENS)
 def test_bindings_are_the_registry(screen: type[ConsoleScreen[object]]) -> None:
     bound = {b.action: b.key for b in screen.__dict__["BINDINGS"] if isinstance(b, Binding)}
-    assert bound == {action.name: action.keys for action in actions_at(screen.place)}
+    assert bound == {a.name: a.keys for a in actions_at(screen.place) if a.keys}
 
 
 def test_every_action_is_explained_and_can_be_found() -> None:
@@ -50,6 +53,23 @@ def test_every_action_is_explained_and_can_be_found() -> None:
         for place in action.places:
             name = action.name.split("(")[0].removeprefix("app.")
             assert find_action(name, place) is not None
+
+
+def test_what_f1_explains_is_explained() -> None:
+    for action in ACTIONS:
+        if action.name == "explain":
+            for place in set(action.places) - {"monitor"}:
+                assert explain(place).sections, place
+    for topic in ("operations", "partitions_pane", "errors", "retries", "strip"):
+        assert explain(topic).sections
+    assert list(OPERATIONS_COLUMNS) == [label for label, _ in _LABELS.values()]
+
+
+def test_every_sort_is_a_column_of_the_rollups() -> None:
+    sorts = {
+        a.name.split("'")[1] for a in ACTIONS if a.method == "sort_by" and "monitor" in a.places
+    }
+    assert sorts == {order.column for order in ORDERS} and sorts <= set(_LABELS)
 
 
 def test_footers_lead_to_the_help() -> None:
@@ -71,7 +91,18 @@ def test_what_changes_the_database_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["actions", "formatting", "create_form", "intervals", "widgets.banner"]
+    "module",
+    [
+        "action",
+        "create_form",
+        "explanations",
+        "filtering",
+        "formatting",
+        "fuzzy",
+        "health",
+        "intervals",
+        "widgets.banner",
+    ],
 )
 def test_examples_in_docstrings(module: str) -> None:
     result = doctest.testmod(importlib.import_module(f"tsconsole.{module}"))

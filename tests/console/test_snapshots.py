@@ -178,12 +178,12 @@ def test_help(snap_compare: Any, ill: MakeConsole, size: tuple[int, int]) -> Non
 
 
 def test_confirm_drop(snap_compare: Any, ill: MakeConsole) -> None:
-    before = after("D", screen_class=ConfirmScreen)
+    before = after("ctrl+d", screen_class=ConfirmScreen)
     assert snap_compare(ill(), terminal_size=NARROW, run_before=before)
 
 
 def test_confirm_run_all(snap_compare: Any, ill: MakeConsole) -> None:
-    before = after("R", screen_class=ConfirmScreen)
+    before = after("ctrl+e", screen_class=ConfirmScreen)
     assert snap_compare(ill(), terminal_size=MIDDLE, run_before=before)
 
 

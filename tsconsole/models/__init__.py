@@ -23,6 +23,7 @@ from tsconsole.models.installation import (
     SchemaState,
 )
 from tsconsole.models.monitor import (
+    ActivityMinute,
     MonitorSnapshot,
 )
 from tsconsole.models.partitions import (
@@ -67,6 +68,7 @@ from tsconsole.requests import (
 
 __all__ = [
     "MINIMUM_SERVER_VERSION",
+    "ActivityMinute",
     "CheckUp",
     "ChunkChoice",
     "ConfigCheck",

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tsconsole.models.partitions import PartitionStat
 from tsconsole.models.rollups import ErrorEntry, RetryEntry, RollupStatus
+
+
+@dataclass(frozen=True)
+class ActivityMinute:
+    """What all rollups together did in one minute."""
+
+    minute: datetime
+    rows_read: int
+    late_rows: int
+    """Rows of targets that late changes had made wrong, and that were put right."""
+    errors: int
+    delay: timedelta | None
+    """The longest time that passed from the end of a new bucket to its row in the target."""
 
 
 @dataclass(frozen=True)
@@ -21,3 +34,5 @@ class MonitorSnapshot:
     partitions: tuple[PartitionStat, ...] = field(default=())
     is_standby: bool = False
     """Whether the server follows another one now; a failover changes that under a session."""
+    activity: tuple[ActivityMinute, ...] | None = None
+    """The latest minutes; None when they were not asked for."""

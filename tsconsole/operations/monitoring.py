@@ -9,6 +9,7 @@ from psycopg import AsyncCursor
 from psycopg.rows import tuple_row
 
 from tsconsole.models import (
+    ActivityMinute,
     DueRollup,
     ErrorEntry,
     MonitorSnapshot,
@@ -89,6 +90,30 @@ PARTITIONS = """
 """
 
 
+ACTIVITY = """
+    with begin as (
+        select date_trunc('minute', clock_timestamp()) - make_interval(mins => %(minutes)s) as at
+    ), runs as (
+        select date_trunc('minute', l.end_time) as minute, sum(l.rows_read) as rows_read,
+               sum(l.rows_written + l.rows_deleted)
+                   filter (where l.work = 'recompute') as late_rows,
+               max(l.end_time - l.window_end) filter (where l.work = 'frontier') as delay
+          from silver.timeseries_refresh_log as l
+         where l.end_time >= (select b.at from begin as b)
+         group by 1
+    ), errors as (
+        select date_trunc('minute', e.error_timestamp) as minute, count(*) as errors
+          from silver.timeseries_error_log as e
+         where e.error_timestamp >= (select b.at from begin as b)
+         group by 1
+    )
+    select minute, coalesce(r.rows_read, 0)::bigint as rows_read,
+           coalesce(r.late_rows, 0)::bigint as late_rows, coalesce(e.errors, 0) as errors, r.delay
+      from runs as r full join errors as e using (minute)
+     order by minute
+"""
+
+
 @operation
 async def list_operations(connection: Connection) -> list[RollupStatus]:
     """Every rollup with its state, its health and the reason for it."""
@@ -159,8 +184,9 @@ async def monitor_snapshot(
     selected_target: str | None = None,
     error_limit: int = 100,
     partition_limit: int = 200,
+    activity_minutes: int | None = None,
 ) -> MonitorSnapshot:
-    """Everything the monitor shows, in one round trip."""
+    """Everything the monitor shows, in one round trip; the activity only of so many minutes."""
     errors = {"limit": error_limit, "target": None, "since": None, "id": None}
     partitions = {"target": selected_target, "limit": partition_limit}
     async with connection.pipeline():
@@ -170,6 +196,9 @@ async def monitor_snapshot(
         retries = await _alone(model_cursor(connection, RetryEntry), RETRIES)
         error_log = await _alone(model_cursor(connection, ErrorEntry), ERRORS, errors)
         parts = await _alone(model_cursor(connection, PartitionStat), PARTITIONS, partitions)
+        minutes = model_cursor(connection, ActivityMinute)
+        if activity_minutes is not None:
+            await _alone(minutes, ACTIVITY, {"minutes": activity_minutes})
     now, is_standby = await clock.fetchone()  # type: ignore[misc]
     return MonitorSnapshot(
         database_time=now,
@@ -179,6 +208,7 @@ async def monitor_snapshot(
         selected_target=selected_target,
         partitions=tuple(await parts.fetchall()),
         is_standby=is_standby,
+        activity=tuple(await minutes.fetchall()) if activity_minutes is not None else None,
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -13,11 +11,10 @@ from textual.widgets import DataTable, Input
 from tsconsole import jobs, operations
 from tsconsole.background import Connection
 from tsconsole.health import summarize
-from tsconsole.memory import described, restored
 from tsconsole.models import ErrorEntry, MonitorSnapshot, RollupStatus
-from tsconsole.monitor_view import View, visible
+from tsconsole.monitor_view import visible
 from tsconsole.screens.base import bindings
-from tsconsole.screens.rollup_screen import RollupScreen
+from tsconsole.screens.monitor_choices import MonitorChoices
 from tsconsole.session import Session
 from tsconsole.widgets.banner import Banner
 from tsconsole.widgets.errors_pane import ErrorsPane
@@ -25,14 +22,13 @@ from tsconsole.widgets.header import Header
 from tsconsole.widgets.key_bar import KeyBar
 from tsconsole.widgets.live_table import LiveTable
 from tsconsole.widgets.operations_pane import OperationsPane
-from tsconsole.widgets.pane import Pane
 from tsconsole.widgets.partitions_pane import PartitionsPane
 from tsconsole.widgets.retries_pane import RetriesPane
 from tsconsole.widgets.strip import Strip
 from tsconsole.widgets.tray import Tray
 
 
-class MonitorScreen(RollupScreen[MonitorSnapshot]):
+class MonitorScreen(MonitorChoices):
     """Four live panes."""
 
     place = "monitor"
@@ -42,9 +38,6 @@ class MonitorScreen(RollupScreen[MonitorSnapshot]):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self.view = _remembered(session)
-        self.lower = 2
-        """Which of the lower panes is shown where there is room for one only."""
         self._wanted: str | None = None
         """A rollup that was just created: the cursor goes there once it is listed."""
 
@@ -54,7 +47,7 @@ class MonitorScreen(RollupScreen[MonitorSnapshot]):
         yield Banner()
         yield Strip()
         yield OperationsPane(id="operations")
-        yield Input(placeholder="part of a name, a state or a reason; !word hides", id="filter")
+        yield Input(placeholder="words that must be there; !word must not", id="filter")
         with Horizontal(id="lower"):
             yield PartitionsPane(id="partitions")
             yield ErrorsPane(id="errors")
@@ -68,16 +61,6 @@ class MonitorScreen(RollupScreen[MonitorSnapshot]):
         self.query_one("#filter").display = False
         self._show_lower(2)
         self.watch(self.app, "theme", self._redraw, init=False)
-
-    @property
-    def panes(self) -> dict[int, Pane]:
-        """The panes by the number that jumps to them."""
-        return {pane.number: pane for pane in self.query(Pane)}
-
-    @property
-    def operations_pane(self) -> OperationsPane:
-        """Pane 1."""
-        return self.query_one(OperationsPane)
 
     @property
     def subject(self) -> RollupStatus | None:
@@ -99,11 +82,14 @@ class MonitorScreen(RollupScreen[MonitorSnapshot]):
 
     async def fetch(self, connection: Connection) -> MonitorSnapshot:
         """Everything on the screen, in one round trip; partitions only when they are seen."""
-        rollup = self.operations_pane.selected
-        wants_partitions = rollup is not None and self.query_one(PartitionsPane).display
+        rollup, pane = self.operations_pane.selected, self.query_one(PartitionsPane)
+        wants_partitions = pane.display and not self.has_class("-zoomed-operations")
         target = rollup.target_table if rollup and wants_partitions else None
         return await operations.monitor_snapshot(
-            connection, target, error_limit=self.session.error_limit
+            connection,
+            target,
+            error_limit=self.session.error_limit,
+            activity_minutes=self.session.activity.wanted(self.session.clock()),
         )
 
     def show_data(self, data: MonitorSnapshot) -> None:
@@ -126,8 +112,11 @@ class MonitorScreen(RollupScreen[MonitorSnapshot]):
         if snapshot is None:
             return
         rollups = visible(snapshot.operations, self.view)
-        self.query_one(Strip).display_summary(summarize(snapshot.operations, snapshot.retries), now)
-        self.operations_pane.display_rollups(rollups, len(snapshot.operations), self.view, now)
+        self._draw_strip()
+        self.marked &= frozenset(rollup.id for rollup in snapshot.operations)
+        self.operations_pane.display_rollups(
+            rollups, len(snapshot.operations), self.view, now, self.marked
+        )
         self.query_one(ErrorsPane).display_errors(snapshot.errors, now)
         self.query_one(RetriesPane).display_retries(snapshot.retries, now)
         self._draw_partitions()
@@ -137,9 +126,7 @@ class MonitorScreen(RollupScreen[MonitorSnapshot]):
         super().tick()
         snapshot, now = self.session.snapshot, self.session.now
         if snapshot is not None and snapshot.retries and self.failure is None:
-            self.query_one(Strip).display_summary(
-                summarize(snapshot.operations, snapshot.retries), now
-            )
+            self._draw_strip()
             self.query_one(RetriesPane).display_retries(snapshot.retries, now)
 
     @on(LiveTable.Selected)
@@ -162,51 +149,6 @@ class MonitorScreen(RollupScreen[MonitorSnapshot]):
         """Enter on a row: an error is read, everything else shows the rollup."""
         event.stop()
         self.call_later(self.run_action, "error" if self.shown_error is not None else "details")
-
-    @on(Input.Changed, "#filter")
-    def narrow(self, event: Input.Changed) -> None:
-        """Filter while it is typed."""
-        self._change_view(replace(self.view, filter=event.value.strip()))
-
-    @on(Input.Submitted, "#filter")
-    def narrowed(self, event: Input.Submitted) -> None:
-        """Keep the filter and go back to the rows."""
-        event.input.display = False
-        self.operations_pane.table.focus()
-
-    def action_filter(self) -> None:
-        """Let a filter be typed."""
-        box = self.query_one("#filter", Input)
-        box.display = True
-        box.focus()
-
-    def action_clear(self) -> None:
-        """Show every row again."""
-        box = self.query_one("#filter", Input)
-        box.value, box.display = "", False
-        self._change_view(replace(self.view, filter="", problems_only=False))
-        if self.focused is None or self.focused is box:
-            self.operations_pane.table.focus()
-
-    def action_problems(self) -> None:
-        """Show only what needs attention, and back."""
-        self._change_view(replace(self.view, problems_only=not self.view.problems_only))
-
-    def action_sort(self) -> None:
-        """Sort by the next column."""
-        self._change_view(self.view.next_order())
-
-    def action_reverse(self) -> None:
-        """Turn the order round."""
-        self._change_view(replace(self.view, is_reversed=not self.view.is_reversed))
-
-    def action_pane(self, number: int) -> None:
-        """Go to a pane."""
-        if number > 1:
-            self._show_lower(number)
-        table = self.panes[number].table
-        if table.display:
-            table.focus()
 
     def action_details(self) -> None:
         """Show everything about the rollup."""
@@ -258,25 +200,14 @@ class MonitorScreen(RollupScreen[MonitorSnapshot]):
                 self.operations_pane.select(rollup)
                 self.app.push_screen(DetailsScreen(self.session, rollup))
 
+    def _draw_strip(self) -> None:
+        snapshot, session = self.session.snapshot, self.session
+        if snapshot is not None:
+            summary = summarize(snapshot.operations, snapshot.retries)
+            self.query_one(Strip).display_summary(summary, session.activity, session.now)
+
     def _redraw(self) -> None:
         self.call_after_refresh(self.draw)
-
-    def _focused_pane(self) -> Pane | None:
-        node = self.focused
-        return next((n for n in node.ancestors if isinstance(n, Pane)), None) if node else None
-
-    def _change_view(self, view: View) -> None:
-        if view != self.view:
-            self.view = view
-            self.session.memory.put("monitor", described(view))
-            self.draw()
-
-    def _show_lower(self, number: int) -> None:
-        self.lower = number
-        for pane in self.query("#lower Pane"):
-            assert isinstance(pane, Pane)
-            pane.set_class(pane.number == number, "-shown")
-        self.poller.poke()
 
     def _draw_partitions(self) -> None:
         snapshot, rollup = self.session.snapshot, self.operations_pane.selected
@@ -287,13 +218,3 @@ class MonitorScreen(RollupScreen[MonitorSnapshot]):
         self.query_one(PartitionsPane).display_partitions(
             target, snapshot.partitions if is_known else (), self.session.now
         )
-
-
-def _remembered(session: Session) -> View:
-    """What was shown when this profile was left; everything when that makes no sense any more."""
-    view = restored(View(), session.memory.get("monitor"))
-    try:
-        visible((), view)
-        return view if view.words else View()
-    except LookupError:
-        return View()

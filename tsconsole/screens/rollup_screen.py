@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -11,8 +11,8 @@ from rich.text import Text
 
 from tsconsole import jobs, operations
 from tsconsole.actions import Action
-from tsconsole.background import Operation
-from tsconsole.formatting import size
+from tsconsole.background import Operation, Work
+from tsconsole.formatting import approximate_seconds, size
 from tsconsole.models import ErrorEntry, RollupStatus
 from tsconsole.screens.choose import ChooseScreen
 from tsconsole.screens.confirm import ConfirmScreen
@@ -37,6 +37,9 @@ class RollupScreen(PollingScreen[Data]):
     def subject(self) -> RollupStatus | None:
         """The rollup that actions act on."""
 
+    nothing_selected = "no rollup is selected"
+    """Why there is nothing to act on."""
+
     @property
     def shown_error(self) -> ErrorEntry | None:
         """The error under the cursor, where there is one."""
@@ -52,9 +55,9 @@ class RollupScreen(PollingScreen[Data]):
         if action.needs == "error" and self.shown_error is not None:
             return None
         rollup = self.subject
-        if rollup is None:
-            return "no rollup is selected"
-        if action.needs == "retry" and not is_failing(rollup):
+        if rollup is None or not self.subjects:
+            return self.nothing_selected
+        if action.needs == "retry" and not any(map(is_failing, self.subjects)):
             return f"nothing of {rollup.target_table} is failing"
         if action.needs == "error" and rollup.latest_error is None:
             return f"no error of {rollup.target_table} is in the log"
@@ -66,80 +69,88 @@ class RollupScreen(PollingScreen[Data]):
         if not operation.is_running:
             self.poller.poke()
 
+    @property
+    def subjects(self) -> Sequence[RollupStatus]:
+        """The rollups that an action is done to: those that are marked, else the subject."""
+        return [self.subject] if self.subject is not None else []
+
     def action_run(self) -> None:
-        """Run the rollup until nothing is left to do."""
-        if self.subject is not None:
-            self.start("run", self.subject.target_table, jobs.run(self.subject.target_table))
+        """Run the rollups until nothing is left to do."""
+        self._each("run", self.subjects, jobs.run)
 
     def action_retry(self) -> None:
         """Try again now what failed."""
-        if self.subject is not None:
-            self.start("retry", self.subject.target_table, jobs.retry(self.subject.target_table))
+        self._each("retry", [rollup for rollup in self.subjects if is_failing(rollup)], jobs.retry)
 
     def action_pause(self) -> None:
-        """Pause the rollup, or let it go on."""
-        rollup = self.subject
-        if rollup is not None:
-            is_paused = rollup.health_status == "PAUSED"
-            verb = "resume" if is_paused else "pause"
-            self.start(verb, rollup.target_table, jobs.pause(rollup.target_table, is_paused))
+        """Pause what runs; when all are paused, let them go on."""
+        active = [rollup for rollup in self.subjects if rollup.health_status != "PAUSED"]
+        if active:
+            self._each("pause", active, lambda target: jobs.pause(target, False))
+        else:
+            self._each("resume", self.subjects, lambda target: jobs.pause(target, True))
 
     def action_maintain(self) -> None:
-        """Maintain the rollup; ask when rows would go."""
-        rollup = self.subject
-        if rollup is None:
+        """Maintain the rollups; ask when rows would go, or could."""
+        rollups = list(self.subjects)
+        if not rollups:
             return
-        target = rollup.target_table
+        target = rollups[0].target_table
         snapshot = self.session.snapshot
         parts = snapshot.partitions if snapshot and snapshot.selected_target == target else ()
         expired = [part for part in parts if part.state == "expired"]
-        if not expired:
-            self.start("maintain", target, jobs.maintain(target))
+        if len(rollups) > 1:
+            question = named("Maintain", rollups)
+            question.append("\n\nPartitions older than their retention period are dropped.")
+        elif expired:
+            question = Text.assemble(
+                "Maintain ", (target, "bold"), "?\n\n",
+                f"It drops {len(expired)} expired partitions with their rows, "
+                f"{size(sum(part.total_bytes for part in expired))}:\n",
+                ", ".join(part.partition_name for part in expired[:6]),
+                " …" if len(expired) > 6 else "",
+            )  # fmt: skip
+        else:
+            self._each("maintain", rollups, jobs.maintain)
             return
-        room = size(sum(part.total_bytes for part in expired))
-        question = Text.assemble(
-            "Maintain ", (target, "bold"), "?\n\n",
-            f"It drops {len(expired)} expired partitions with their rows, {room}:\n",
-            ", ".join(part.partition_name for part in expired[:6]),
-            " …" if len(expired) > 6 else "",
-        )  # fmt: skip
-        self._ask(
-            "Maintain", question, lambda: self.start("maintain", target, jobs.maintain(target))
-        )
+        self._ask("Maintain", question, lambda: self._each("maintain", rollups, jobs.maintain))
 
     def action_verify(self) -> None:
-        """Compare the rollup with its source, over a range that is asked for."""
-        rollup, now = self.subject, self.session.now
-        if rollup is None or now is None:
+        """Compare the rollups with their sources, over a range that is asked for."""
+        rollups, now = list(self.subjects), self.session.now
+        if not rollups or now is None:
             return
-        target = rollup.target_table
+        when = now
 
         def verify(choice: int | None) -> None:
             if choice is not None:
                 back = VERIFY_RANGES[choice][1]
-                self.start("verify", target, jobs.verify(target, back, now))
+                self._each("verify", rollups, lambda target: jobs.verify(target, back, when))
 
-        question = Text.assemble(
-            "Compare ", (target, "bold"), " with GROUP BY over its source, for"
-        )
+        who = rollups[0].target_table if len(rollups) == 1 else f"{len(rollups)} rollups"
+        question = Text.assemble("Compare ", (who, "bold"), " with GROUP BY over the source, for")
         words = [words for words, _ in VERIFY_RANGES]
         self.app.push_screen(ChooseScreen("Verify", question, words, 1), verify)
 
     def action_drop(self) -> None:
-        """Drop the rollup; its name has to be typed."""
-        rollup = self.subject
-        if rollup is None:
+        """Drop the rollups; what is dropped has to be typed."""
+        rollups = list(self.subjects)
+        if not rollups:
             return
-        target = rollup.target_table
-        question = Text.assemble(
-            "Drop ", (target, "bold"), " with all its rows and partitions, its configuration "
-            f"and what is pending?\n\nThe source {rollup.source_table} stays as it is. "
-            "This cannot be undone.",
-        )  # fmt: skip
-        readers = self._readers(target)
-        if readers:
-            question.append(f"\n\nRead from it: {', '.join(readers)}.", style="bold")
-        self._ask("Drop", question, lambda: self.start("drop", target, jobs.drop(target)), target)
+        dropped = {rollup.target_table for rollup in rollups}
+        question = named("Drop", rollups)
+        question.append(
+            "\n\nAll rows and partitions go, the configuration and what is pending. "
+            f"{', '.join(sorted({r.source_table for r in rollups} - dropped))} stays as it is. "
+            "This cannot be undone."
+        )
+        readers = [name for target in dropped for name in self._readers(target)]
+        if left := sorted(set(readers) - dropped):
+            question.append(f"\n\nRead from it: {', '.join(left)}.", style="bold")
+        # What reads goes before what it reads from.
+        ordered = sorted(rollups, key=lambda rollup: -approximate_seconds(rollup.rollup_interval))
+        typed = rollups[0].target_table if len(rollups) == 1 else f"drop {len(rollups)}"
+        self._ask("Drop", question, lambda: self._each("drop", ordered, jobs.drop), typed)
 
     def action_cancel(self) -> None:
         """Cancel our own operation, else the step that some other backend runs."""
@@ -195,6 +206,17 @@ class RollupScreen(PollingScreen[Data]):
             return None
         return rollup.worker_pid
 
+    def _each(
+        self, verb: str, rollups: Sequence[RollupStatus], work_of: Callable[[str], Work]
+    ) -> None:
+        """Do something to each of the rollups, one after the other, in the background."""
+        targets = [rollup.target_table for rollup in rollups]
+        if len(targets) == 1:
+            self.start(verb, targets[0], work_of(targets[0]))
+        elif targets:
+            works = [(target, work_of(target)) for target in targets]
+            self.start(verb, f"{len(targets)} rollups", jobs.several(works))
+
     def _ask(
         self, verb: str, question: Text, then: Callable[[], None], typed: str | None = None
     ) -> None:
@@ -206,3 +228,12 @@ class RollupScreen(PollingScreen[Data]):
 def is_failing(rollup: RollupStatus) -> bool:
     """Whether some work of a rollup has failed and is not done yet."""
     return rollup.retry_count > 0 or rollup.status in ("retrying", "failed")
+
+
+def named(verb: str, rollups: Sequence[RollupStatus], most: int = 8) -> Text:
+    """A question that names what an action would be done to."""
+    if len(rollups) == 1:
+        return Text.assemble(f"{verb} ", (rollups[0].target_table, "bold"), "?")
+    names = "\n".join(rollup.target_table for rollup in rollups[:most])
+    more = f"\n… and {len(rollups) - most} more" if len(rollups) > most else ""
+    return Text.assemble(f"{verb} ", (f"{len(rollups)} rollups", "bold"), f"?\n\n{names}{more}")

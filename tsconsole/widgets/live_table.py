@@ -105,6 +105,11 @@ class LiveTable(DataTable[Text]):
         self._tell()
         return True
 
+    def go_down(self) -> None:
+        """Put the cursor on the next row, if there is one."""
+        if self.cursor_row < self.row_count - 1:
+            self.move_cursor(row=self.cursor_row + 1, animate=False)
+
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Notice that the operator moved the cursor."""
         event.stop()

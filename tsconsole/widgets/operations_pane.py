@@ -55,6 +55,7 @@ class OperationsPane(Pane):
         self._rollups: list[RollupStatus] = []
         self._total = 0
         self._view = View()
+        self._marked: frozenset[int] = frozenset()
         self._now: datetime | None = None
 
     @property
@@ -67,28 +68,40 @@ class OperationsPane(Pane):
         """Put the cursor on a rollup; False when it is not shown."""
         return self.table.select(str(rollup.id))
 
+    @property
+    def shown(self) -> Sequence[RollupStatus]:
+        """The rollups that are not hidden, in the order of the rows."""
+        return self._rollups
+
     def display_rollups(
-        self, rollups: Sequence[RollupStatus], total: int, view: View, now: datetime | None
+        self,
+        rollups: Sequence[RollupStatus],
+        total: int,
+        view: View,
+        now: datetime | None,
+        marked: frozenset[int] = frozenset(),
     ) -> None:
-        """Show these of all rollups."""
+        """Show these of all rollups; some are marked, by their ids."""
         self._rollups, self._total, self._view, self._now = list(rollups), total, view, now
+        self._marked = marked
         self.draw()
 
     def draw(self) -> None:
         """Write the rows."""
-        room = self.size.width - self.table.scrollbar_size_vertical
-        if room <= 0 or self._now is None:
+        if self.size.width <= 0 or self._now is None:
             return
-        names = [rollup.target_table for rollup in self._rollups]
-        widths = column_widths(room, max(map(len, names), default=8))
+        names = self._names()
+        widths = self._widths()
         fitted = fit_names(names, widths["target"])
-        if self.table.lay_out(self._columns(widths)):
+        columns = [Column("mark", "", 1)] * bool(self._marked) + self._columns(widths)
+        if self.table.lay_out(columns):
             self.table.clear()
         colours = palette(self.app)
         rows = {}
         for rollup in self._rollups:
             cells = rollup_cells(rollup, fitted[rollup.target_table], self._now, colours, widths)
-            rows[str(rollup.id)] = [cells[key] for key in widths]
+            mark = Text("●" if rollup.id in self._marked else "", style=colours.accent)
+            rows[str(rollup.id)] = [mark] * bool(self._marked) + [cells[key] for key in widths]
         self.table.show(rows)
         self.say("" if self._rollups else self._nothing())
         self.draw_titles()
@@ -97,21 +110,23 @@ class OperationsPane(Pane):
         """Say how many there are and in which order; below, the reason that did not fit."""
         noun = "rollup" if self._total == 1 else "rollups"
         words = f"{self._total} {noun} · {self._view.words}"
-        hidden = self._total - len(self._rollups)
-        if self._view.is_narrowed:
-            by = " and ".join(
-                ["problems only"] * self._view.problems_only
-                + [f"filter “{self._view.filter}”"] * bool(self._view.filter)
-            )
-            words += f" · {hidden} hidden by {by}"
+        shown = {rollup.id for rollup in self._rollups}
+        if self._marked:
+            words += f" · {len(self._marked)} marked"
+            if unseen := len(self._marked - shown):
+                words += f", {unseen} of them hidden"
+        hidden = self._view.hidden_words(self._total - len(self._rollups))
+        words += f" · {hidden}" if hidden else ""
         below, rollup = "", self.selected
         if rollup is not None:
             reason = one_line(rollup.health_reason)
-            room = self.table.size.width - self.table.scrollbar_size_vertical
-            widths = column_widths(room, max(map(len, self._names()), default=8))
-            if len(reason) > widths["reason"]:
+            if len(reason) > self._widths()["reason"]:
                 below = f"{rollup.target_table}: {reason}"
         self.set_titles(words, below)
+
+    def _widths(self) -> dict[str, int]:
+        room = self.size.width - self.table.scrollbar_size_vertical - 3 * bool(self._marked)
+        return column_widths(room, max(map(len, self._names()), default=8))
 
     def _names(self) -> list[str]:
         return [rollup.target_table for rollup in self._rollups]
