@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tsconsole import __version__, commands, partition_commands
+from tsconsole import __version__, commands, partition_commands, schedule_command
 from tsconsole.errors import TsconsoleError
 from tsconsole.output import Output
 
@@ -118,6 +118,9 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--from", dest="from_time", metavar="TIME", help="ISO time to begin at")
     verify.add_argument("--to", dest="to_time", metavar="TIME", help="ISO time to end before")
     verify.add_argument("--repair", action="store_true", help="queue what differs for the next run")
+    _schedule_options(
+        add("schedule", schedule_command.schedule, "what is due and who runs it; pg_cron's jobs")
+    )
     worker = add("worker", commands.worker, "run what is due until told to stop")
     worker.add_argument("--poll", type=float, metavar="SECONDS", help="how often to look")
     add("doctor", commands.doctor, "what the database offers, what will hurt, what to do")
@@ -155,6 +158,22 @@ def _partition_options(
         "--set", metavar="PERIOD", help="keep its rows so long, such as 90d; never: for ever"
     )
     retention.add_argument("--archive", action="store_true", help="with --set: archive, not drop")
+
+
+def _schedule_options(schedule: argparse.ArgumentParser) -> None:
+    schedule.add_argument("--pg-cron", action="store_true", help="have pg_cron run what is due")
+    schedule.add_argument("--remove", action="store_true", help="take our jobs out of pg_cron")
+    schedule.add_argument("--cron-dsn", metavar="DSN", help="the database in which pg_cron lives")
+    for name, help_text in _JOB_OPTIONS.items():
+        schedule.add_argument("--" + name, metavar="INTERVAL", help=help_text)
+
+
+_JOB_OPTIONS = {
+    "rollups-every": "how often rollups run; by itself the shortest refresh interval",
+    "retries-every": "how often failing rollups are looked at; 1m",
+    "maintenance-every": "how often maintenance is looked at; 5m",
+    "keep-details": "how long pg_cron's run details are kept; 7d",
+}
 
 
 def _create_options(create: argparse.ArgumentParser) -> None:

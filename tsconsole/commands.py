@@ -68,7 +68,7 @@ def install(arguments: Namespace, output: Output) -> int:
 
 
 async def _install(arguments: Namespace, output: Output) -> int:
-    async with connected(_settings(arguments)) as connection:
+    async with connected(settings_of(arguments)) as connection:
         with output.progress() as progress:
             bar = progress.add_task("waiting for another installer", total=None)
 
@@ -93,7 +93,7 @@ def status(arguments: Namespace, output: Output) -> int:
 
 
 async def _status(arguments: Namespace, output: Output) -> int:
-    async with connected(_settings(arguments)) as connection:
+    async with connected(settings_of(arguments)) as connection:
         snapshot = await operations.monitor_snapshot(connection, error_limit=20)
     if output.as_json:
         shown = plain(snapshot)
@@ -111,7 +111,7 @@ def create(arguments: Namespace, output: Output) -> int:
 async def _create(arguments: Namespace, output: Output) -> int:
     request = creation_request(arguments)
     statement = operations.create_statement(request)
-    async with connected(_settings(arguments)) as connection:
+    async with connected(settings_of(arguments)) as connection:
         if arguments.dry_run:
             created = await operations.validate_create(connection, request)
         elif isinstance(request, LadderRequest):
@@ -137,7 +137,7 @@ def run(arguments: Namespace, output: Output) -> int:
 
 
 async def _run_rollups(arguments: Namespace, output: Output) -> int:
-    settings = _settings(arguments)
+    settings = settings_of(arguments)
     async with connected(settings) as connection:
         targets = await operations.targets_of(connection, arguments.table)
         with output.progress() as progress, _stopped_between_steps(output) as check:
@@ -158,7 +158,7 @@ def retry(arguments: Namespace, output: Output) -> int:
 
 
 async def _retry(arguments: Namespace, output: Output) -> int:
-    async with connected(_settings(arguments)) as connection:
+    async with connected(settings_of(arguments)) as connection:
         if arguments.table is None:
             steps = await operations.retry_due(connection)
             targets = sorted({step.target_table for step in steps})
@@ -175,7 +175,7 @@ def maintain(arguments: Namespace, output: Output) -> int:
 
 
 async def _maintain(arguments: Namespace, output: Output) -> int:
-    async with connected(_settings(arguments)) as connection:
+    async with connected(settings_of(arguments)) as connection:
         with output.progress() as progress:
             bar = progress.add_task(
                 "maintaining " + (arguments.table or "every rollup"), total=None
@@ -194,7 +194,7 @@ async def _maintain(arguments: Namespace, output: Output) -> int:
 
 
 async def _show_plan(arguments: Namespace, output: Output) -> int:
-    async with connected(_settings(arguments)) as connection:
+    async with connected(settings_of(arguments)) as connection:
         plan = await operations.planned_tasks(connection, arguments.table, arguments.task)
         now = (await operations.server_info(connection)).database_time
     if output.as_json:
@@ -206,7 +206,7 @@ async def _show_plan(arguments: Namespace, output: Output) -> int:
 
 def advise(arguments: Namespace, output: Output) -> int:
     """Say which indexes of a table would pay and which are in the way; --apply acts on one."""
-    return _run(advising.advise(_settings(arguments), arguments.table, arguments.apply, output))
+    return _run(advising.advise(settings_of(arguments), arguments.table, arguments.apply, output))
 
 
 def verify(arguments: Namespace, output: Output) -> int:
@@ -218,7 +218,7 @@ async def _verify(arguments: Namespace, output: Output) -> int:
     from_time = moment("--from", arguments.from_time)
     to_time = moment("--to", arguments.to_time)
     found, queued = {}, {}
-    async with connected(_settings(arguments)) as connection:
+    async with connected(settings_of(arguments)) as connection:
         targets = await operations.targets_of(connection, arguments.table)
         with output.progress() as progress:
             for target in progress.track(targets, description="verifying"):
@@ -254,7 +254,7 @@ def doctor(arguments: Namespace, output: Output) -> int:
 async def _doctor(arguments: Namespace, output: Output) -> int:
     from tsconsole.doctor import check_up
 
-    async with connected(_settings(arguments)) as connection:
+    async with connected(settings_of(arguments)) as connection:
         findings = await check_up(connection)
     if output.as_json:
         output.result({"findings": findings})

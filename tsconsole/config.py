@@ -182,15 +182,17 @@ def parse_config(content: bytes, path: Path) -> Config:
     return Config(path, default, ConsoleConfig(**console), WorkerConfig(**worker), profiles)
 
 
-def settings_for(config: Config, dsn: str | None = None, profile: str | None = None) -> Settings:
-    """How to connect: the DSN, else the profile, else libpq's environment."""
+def settings_for(
+    config: Config, dsn: str | None = None, profile: str | None = None, option: str = "--dsn"
+) -> Settings:
+    """How to connect: the DSN, which the option gave, else the profile, else the environment."""
     if dsn is not None:
         if not _is_dsn(dsn):
             raise ConfigError(
-                f"--dsn is not a DSN: {_hidden(dsn)}.",
+                f"{option} is not a DSN: {_hidden(dsn)}.",
                 f"Expected {PROFILE_KEYS['dsn'].words}.",
             )
-        return Settings(dsn=dsn, origin="--dsn")
+        return Settings(dsn=dsn, origin=option)
     name = profile or config.default_profile
     if name is None:
         return Settings(dsn="", origin="the environment (PGHOST, PGDATABASE, PGSERVICE, …)")

@@ -50,6 +50,16 @@ from tsconsole.models.rollups import (
     StepResult,
     Work,
 )
+from tsconsole.models.scheduling import (
+    CronJob,
+    CronPlace,
+    CronRun,
+    RemovedJob,
+    ScheduledJob,
+    ScheduledRollup,
+    ScheduleSnapshot,
+    WorkerStatus,
+)
 from tsconsole.models.upkeep import (
     CheckUp,
     ConfigCheck,
@@ -73,6 +83,9 @@ __all__ = [
     "ChunkChoice",
     "ConfigCheck",
     "Created",
+    "CronJob",
+    "CronPlace",
+    "CronRun",
     "DetailedStat",
     "Difference",
     "DueRollup",
@@ -94,6 +107,7 @@ __all__ = [
     "PlannedTask",
     "Progress",
     "RefreshRun",
+    "RemovedJob",
     "Retention",
     "RetentionAction",
     "RetryEntry",
@@ -101,6 +115,9 @@ __all__ = [
     "RollupOptions",
     "RollupRequest",
     "RollupStatus",
+    "ScheduleSnapshot",
+    "ScheduledJob",
+    "ScheduledRollup",
     "SchemaState",
     "ServerInfo",
     "Severity",
@@ -110,4 +127,5 @@ __all__ = [
     "StepResult",
     "TaskOutcome",
     "Work",
+    "WorkerStatus",
 ]

@@ -56,6 +56,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform tsconsole.check_range(from_time, to_time);
+    perform tsconsole.announce_work();
     return tsconsole.queue_late(tsconsole.rollup(target), from_time, to_time);
 end;
 $$;

@@ -1,4 +1,4 @@
--- Retrying, pausing, and what is due.
+-- Retrying and pausing.
 
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
@@ -51,6 +51,7 @@ as $$
     set next_retry_time = clock_timestamp(), gave_up_at = null,
         retry_count = case when r.gave_up_at is null then r.retry_count else 0 end
     where r.rollup_id = end_wait.rollup_id;
+    select tsconsole.announce_work();
 $$;
 
 comment on function tsconsole.end_wait(bigint) is
@@ -80,48 +81,3 @@ $$;
 comment on function silver.resume_rollup(regclass) is
 'Lets a paused rollup be stepped again; it goes on where it stopped.
 Example: select silver.resume_rollup(''silver.meters_1h'');';
-
-
-create or replace function tsconsole.due_rollups()
-returns table (rollup_id bigint, target_table regclass, work text, due_since timestamptz)
-language sql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-    select c.id, c.target_table, w.work, case w.work when 'frontier' then c.last_processed_time + c.refresh_interval + (clock_timestamp() - tsconsole.axis_clock(c)) else c.last_refresh_time end
-    from silver.timeseries_rollup_config c,
-         unnest(array['frontier', 'recompute', 'history']) with ordinality w (work, rank),
-         lateral (select tsconsole.has_work(c, w.work) and not tsconsole.is_waiting(c.id, w.work) as can_begin) s
-    where c.is_active
-      and (w.work <> 'frontier' or case
-          -- An empty source is due when its first row is there.
-          when not isfinite(c.last_processed_time) then tsconsole.source_has_rows(c)
-          else tsconsole.possible_horizon(c) - c.last_processed_time >= c.refresh_interval end)
-      and s.can_begin
-    order by w.rank, 4 nulls first, c.id;
-$$;
-
-comment on function tsconsole.due_rollups() is
-'The work that a worker should begin now, most urgent first: due frontiers, then recomputing, then history.
-Example: select * from tsconsole.due_rollups();';
-
-
-create or replace function tsconsole.source_has_rows(config silver.timeseries_rollup_config) returns boolean
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    has_rows boolean;
-begin
-    execute format('select exists (select from %s s where %s)', tsconsole.qualified_name((config).source_table),
-        tsconsole.range_condition(config, 's', '$1', '$2'))
-    into has_rows using greatest((config).first_bucket, tsconsole.earliest_time()), tsconsole.bucket_floor(config, nullif(tsconsole.possible_horizon(config), '-infinity'));
-    return has_rows;
-exception when others then
-    -- The step meets the same error, and logs it.
-    return true;
-end;
-$$;
-
-comment on function tsconsole.source_has_rows(silver.timeseries_rollup_config) is
-'Whether a source has a row that the frontier could take; true when that cannot be read.
-Example: select tsconsole.source_has_rows(tsconsole.rollup(''silver.meters_1h''));';
