@@ -257,3 +257,35 @@ def test_what_comes_back_during_a_step_is_not_taken_for_frozen(
         assert step.result(30).fetchone()[0] == "busy"
     run(parts)
     assert_ladder(parts, "raw.readings")
+
+
+def test_partitions_that_went_together_come_back_one_by_one(parts: psycopg.Connection) -> None:
+    parts.execute("alter table raw.readings detach partition raw.day2")
+    parts.execute("alter table raw.readings detach partition raw.day3")
+    run(parts)
+    parts.execute("update raw.day2 set power = power + 1; update raw.day3 set power = power + 1")
+    for day in (2, 3):
+        parts.execute(
+            f"alter table raw.readings attach partition raw.day{day} "
+            f"for values from ('2025-03-0{day}Z') to ('2025-03-0{day + 1}Z')"
+        )
+        run(parts)
+    assert_ladder(parts, "raw.readings")
+
+
+def test_an_empty_partition_in_the_place_of_a_dropped_one_wipes_nothing(
+    parts: psycopg.Connection,
+) -> None:
+    parts.execute("drop table raw.day1")
+    run(parts)
+    parts.execute(
+        "create table raw.late1 partition of raw.readings "
+        "for values from ('2025-03-01Z') to ('2025-03-02Z')"
+    )
+    parts.execute("insert into raw.readings values ('2025-03-01 10:00Z', 'd1', 1, 5, 5)")
+    run(parts)
+    assert_ladder(parts, "ever")
+    # Unless somebody says that it holds everything again.
+    assert value(parts, "select silver.thaw('raw.readings', '2025-03-01Z', '2025-03-02Z')") == 1
+    run(parts)
+    assert_ladder(parts, "raw.readings")

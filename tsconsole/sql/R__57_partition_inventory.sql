@@ -141,17 +141,22 @@ begin
     left join tsconsole.source_partition s on s.source_table = source and s.partition = p.partition
     where known and (s.partition is null or s.file_node <> p.file_node or s.attached_by <> p.attached_by);
 
-    -- What went and came again (split, merged, re-attached) is no retention but a change. Other columns' partitions cover
+    -- What went and came again at once (split, merged, replaced) is no retention but a change. Other columns' partitions cover
     -- all time, and their rows were not dropped for being old.
-    insert into tsconsole.frozen_range (source_table, lo, hi)
-    select source, lower(r), upper(r) from unnest(gone - coalesce(come, '{}')) r
-    where lower(r) > '-infinity' or upper(r) < 'infinity'
+    insert into tsconsole.frozen_range (source_table, lo, hi, partition)
+    select source, lower(r), upper(r), s.partition
+    from tsconsole.source_partition s
+    cross join lateral unnest(tstzmultirange(tstzrange(s.range_start, s.range_end)) - coalesce(come, '{}')) r
+    where s.source_table = source and s.partition not in (select p.partition from unnest(present) p)
+      and (lower(r) > '-infinity' or upper(r) < 'infinity')
     on conflict do nothing;
     if gone @> tstzrange('-infinity', 'infinity') then
         come := gone;
     end if;
+    -- Another partition in the place of one that was frozen does not hold what that one held.
+    delete from tsconsole.frozen_range f
+    where f.source_table = source and f.partition in (select p.partition from unnest(present) p);
     for changed in select r from unnest(come) r loop
-        delete from tsconsole.frozen_range f where f.source_table = source and tstzrange(f.lo, f.hi) <@ changed;
         perform tsconsole.queue_late(c, lower(changed), upper(changed))
         from tsconsole.tracking_rollups(source, note_partition_changes.time_column) c;
     end loop;
@@ -159,8 +164,37 @@ end;
 $$;
 
 comment on function tsconsole.note_partition_changes(regclass, text, tsconsole.source_partition[]) is
-'Freezes the range of partitions that are gone, and queues that of partitions that came or changed.
+'Freezes the range of partitions that are gone, thaws that of partitions that came back, and queues that of partitions that came or changed.
 Example: see tsconsole.check_partitions.';
+
+
+create or replace function silver.thaw(source regclass, from_time timestamptz, to_time timestamptz) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    thawed tstzmultirange;
+begin
+    perform tsconsole.check_range(from_time, to_time);
+    perform tsconsole.check_has_rollups(source);
+    with cut as (
+        delete from tsconsole.frozen_range f
+        where f.source_table = source and tstzrange(f.lo, f.hi) && tstzrange(from_time, to_time)
+        returning f.*
+    ), rest as (
+        insert into tsconsole.frozen_range (source_table, lo, hi, frozen_at, partition)
+        select c.source_table, lower(r), upper(r), c.frozen_at, c.partition
+        from cut c cross join lateral unnest(tstzmultirange(tstzrange(c.lo, c.hi)) - tstzmultirange(tstzrange(from_time, to_time))) r
+    )
+    select range_agg(tstzrange(greatest(c.lo, from_time), least(c.hi, to_time))) into thawed from cut c;
+    return (select coalesce(sum(tsconsole.queue_late(c, lower(r), upper(r))), 0)
+            from unnest(thawed) r cross join silver.timeseries_rollup_config c where c.source_table = source);
+end;
+$$;
+
+comment on function silver.thaw(regclass, timestamptz, timestamptz) is
+'Says that a source holds a range again that was frozen because its partitions were dropped or detached: what was rolled up from it is computed again from what is there now. It is not needed when the very partition is attached again. Returns the number of ranges queued. TS001 for an empty range, TS002 when no rollup reads the table.
+Example: select silver.thaw(''raw.readings'', ''2026-01-01'', ''2026-02-01'');';
 
 
 create or replace function tsconsole.kept_ranges(config silver.timeseries_rollup_config) returns tstzmultirange

@@ -82,10 +82,16 @@ begin
     update silver.timeseries_rollup_config c set retained_from = greatest(c.retained_from, range_end) where c.target_table = parent;
     if not found then
         -- With the partition itself, in one transaction: no step, and no live view, sees it gone and not frozen.
-        insert into tsconsole.frozen_range (source_table, lo, hi) values (parent, range_start, range_end) on conflict do nothing;
-        delete from tsconsole.source_partition s
-        where s.source_table = parent and s.partition not in (select p.partition from tsconsole.present_partitions(parent) p)
-          and s.range_start >= note_retired.range_start and s.range_end <= note_retired.range_end;
+        with gone as (
+            delete from tsconsole.source_partition s
+            where s.source_table = parent and s.partition not in (select p.partition from tsconsole.present_partitions(parent) p)
+              and s.range_start >= note_retired.range_start and s.range_end <= note_retired.range_end
+            returning s.partition
+        )
+        insert into tsconsole.frozen_range (source_table, lo, hi, partition)
+        select parent, note_retired.range_start, note_retired.range_end, g.partition
+        from (select 1) one left join gone g on true
+        on conflict do nothing;
     end if;
 end;
 $$;

@@ -100,6 +100,17 @@ comment on function silver.bulk_load(text, timestamptz, timestamptz) is
 Example: see there.';
 
 
+create or replace function silver.thaw(source text, from_time timestamptz, to_time timestamptz) returns bigint
+language sql volatile
+begin atomic
+    select silver.thaw(tsconsole.find_table(source, tsconsole.visible_table(source)), from_time, to_time);
+end;
+
+comment on function silver.thaw(text, timestamptz, timestamptz) is
+'As silver.thaw(regclass, timestamptz, timestamptz), with the name of the table as text.
+Example: see there.';
+
+
 create or replace function silver.progress(target text) returns table (total interval, done interval, fraction float8, rows_per_second float8, remaining interval, pending_ranges bigint)
 language sql volatile
 begin atomic
