@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import doctest
+import json
+import re
 from pathlib import Path
 
 import pytest
+from support import CommandLine
 
-from tsconsole.config import Config, default_path, load_config, parse_config, settings_for
+from tsconsole import keymap
+from tsconsole.config import (
+    Config,
+    ConsoleConfig,
+    Profile,
+    WorkerConfig,
+    default_path,
+    json_schema,
+    load_config,
+    parse_config,
+    settings_for,
+)
+from tsconsole.config_rules import expectations
 from tsconsole.errors import ConfigError
 
 PATH = Path("/etc/tsconsole.toml")
@@ -54,6 +70,14 @@ def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
         ("[profiles.a]\nsslmode = 'on'", "profiles.a.sslmode is 'on'; expected one of disable", ""),
         ("[profiles.a]\ndsn = 'nonsense'", "profiles.a.dsn is not one; expected a libpq DSN", ""),
         ("default_profile = 'b'", 'default_profile is "b", and there is no table', "there: none"),
+        ("[keys]\nrun = 'y'", "one key: details: y is run and retry", "another key"),
+        ("[keys]\nrum = 'f5'", "keys.rum is no action", "Did you mean run?"),
+        ("[keys]\nrun = 'j'", "keys.run is 'j': j moves the cursor", 'A key is written as "r"'),
+        ("[keys]\nrun = 'hyper+r'", "has a modifier other than", "A key is written as"),
+        ("[keys]\nrun = 'ctrl+nothing'", "there is no key ctrl+nothing", ""),
+        ("[keys]\nrun = []", "expected a key, or a list of keys", ""),
+        ("keys = 'r'", "keys is 'r'; expected a table", ""),
+        ("profiles = 3", "profiles is 3; expected a table", ""),
         ("a = [", "is not valid TOML", "Texts need quotes"),
     ],
 )
@@ -118,3 +142,61 @@ def test_a_wrong_dsn_is_refused_and_a_password_in_it_not_shown() -> None:
     with pytest.raises(ConfigError) as caught:
         settings_for(Config(), dsn="password=secret nonsense")
     assert "secret" not in caught.value.message
+
+
+def test_several_mistakes_are_all_found_by_the_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("[console]\nmouse = 1\ntheme = 3\n[keys]\nrum = 'x'\n")
+    ended = CommandLine(capsys)("config", "check", "--config", str(file))
+    assert ended.code == 2
+    for part in ("console.mouse is 1", "console.theme is 3", "keys.rum is no action", "3 mistakes"):
+        assert part in ended.out
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert "2 more: see `tsconsole config check`" in (caught.value.hint or "")
+
+
+def test_the_check_says_where_each_profile_leads(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = CommandLine(capsys)("config", "check", "--config", str(SAMPLE))
+    assert ended.code == 0
+    assert "profile local: iot at localhost" in ended.out
+
+
+def test_keys_are_listed_with_those_of_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("[keys]\nrun = ['F5', '^x']\n")
+    with pytest.raises(ConfigError, match="nonsense"):
+        load_config(tmp_path / "nonsense")
+    ended = CommandLine(capsys)("config", "keys", "--config", str(file))
+    assert re.search(r"^run +f5 ctrl\+x ", ended.out, re.M)
+
+
+def test_the_schema_in_the_docs_is_the_one_of_the_program(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    printed = CommandLine(capsys)("config", "schema").out
+    assert json.loads(printed) == json_schema()
+    committed = (SAMPLE.parent / "docs" / "config.schema.json").read_text()
+    assert committed == printed, "run: tsconsole config schema > docs/config.schema.json"
+
+
+def test_the_schema_names_every_setting_and_the_sample_explains_it() -> None:
+    properties = json_schema()["properties"]
+    sample = SAMPLE.read_text()
+    for name, kind in (("console", ConsoleConfig), ("worker", WorkerConfig)):
+        assert set(properties[name]["properties"]) == set(expectations(kind))
+        for key in expectations(kind):
+            assert re.search(rf"^#? ?{key} = .*#", sample, re.M), key
+    profile = properties["profiles"]["additionalProperties"]["properties"]
+    assert set(profile) == set(expectations(Profile))
+    for key in profile:
+        assert re.search(rf"^#? ?{key} = ", sample, re.M), key
+    assert all(about["description"] for about in profile.values())
+
+
+def test_examples_in_docstrings_of_the_keymap() -> None:
+    assert doctest.testmod(keymap).failed == 0

@@ -7,6 +7,9 @@ each. Lower case acts on what is under the cursor, shift sorts, ctrl does what i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from tsconsole.action import Action as Action
 from tsconsole.action import Group as Group
 from tsconsole.action import Place as Place
@@ -189,9 +192,24 @@ ACTIONS: tuple[Action, ...] = (
 # fmt: on
 
 
+_own_keys: dict[str, str] = {}
+"""Keys that the operator has chosen, by the name of the action."""
+
+
+def use_keys(keys: Mapping[str, str]) -> None:
+    """Give actions other keys, for this process; whoever asks for actions gets those keys."""
+    _own_keys.clear()
+    _own_keys.update(keys)
+
+
+def with_keys(action: Action, keys: Mapping[str, str]) -> Action:
+    """An action with its keys of a table, if it is in there."""
+    return replace(action, keys=keys[action.name]) if action.name in keys else action
+
+
 def actions_at(place: Place) -> tuple[Action, ...]:
     """The actions of one screen, in the order of the registry."""
-    return tuple(action for action in ACTIONS if place in action.places)
+    return tuple(with_keys(action, _own_keys) for action in ACTIONS if place in action.places)
 
 
 def footer_at(place: Place) -> tuple[Action, ...]:
@@ -208,13 +226,13 @@ def find_action(name: str, place: Place, parameters: tuple[object, ...] = ()) ->
     return None
 
 
-def clashes() -> list[str]:
-    """Keys that two actions of one screen claim: none, as a test makes sure."""
+def clashes(keys: Mapping[str, str] | None = None) -> list[str]:
+    """Keys that two actions of one screen claim, with some keys changed."""
     found = []
     places = {place for action in ACTIONS for place in action.places}
     for place in sorted(places):
         seen: dict[str, str] = {}
-        for action in actions_at(place):
+        for action in (with_keys(a, keys or {}) for a in ACTIONS if place in a.places):
             for key in filter(None, action.keys.split(",")):
                 if key in seen:
                     found.append(f"{place}: {key} is {seen[key]} and {action.name}")

@@ -74,7 +74,7 @@ class TsConsole(App[int]):
         self._choices = tuple(choices) if is_known else (settings, *choices)
         self._prepare(settings)
         self.fault: BaseException | None = None
-        if plain_glyphs():
+        if plain_glyphs(self.config.glyphs):
             self._filters.append(PlainText())
 
     def on_load(self) -> None:
@@ -91,6 +91,10 @@ class TsConsole(App[int]):
             leave_with_the_terminal(self.exit)
         await self.database.open()
         self.push_screen(self.first_screen())
+        if self.config.theme not in {None, "dark", "light", *self.available_themes}:
+            known = ", ".join(sorted(self.available_themes))
+            message = f"There is no theme {self.config.theme}. Those there are: {known}."
+            self.notify(message, severity="warning", timeout=15, markup=False)
 
     def first_screen(self) -> Screen[None]:
         """Where the console begins."""
@@ -216,7 +220,7 @@ async def run_console_async(
     # What psycopg's pool logs about a lost server is on the screen already.
     logging.getLogger("psycopg").addHandler(logging.NullHandler())
     app = TsConsole(settings, config, **options)
-    code = await app.run_async()
+    code = await app.run_async(mouse=app.config.mouse)
     if app.fault is not None:
         sys.stderr.write(confess(app.fault))
         return 1

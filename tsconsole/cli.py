@@ -12,7 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tsconsole import __version__, commands, partition_commands, schedule_command
+from tsconsole import (
+    __version__,
+    commands,
+    config_commands,
+    partition_commands,
+    schedule_command,
+)
 from tsconsole.errors import TsconsoleError
 from tsconsole.output import Output
 
@@ -123,6 +129,8 @@ def parser() -> argparse.ArgumentParser:
     )
     worker = add("worker", commands.worker, "run what is due until told to stop")
     worker.add_argument("--poll", type=float, metavar="SECONDS", help="how often to look")
+    checks = add("config", config_commands.config, "check config.toml; its schema; names for keys")
+    checks.add_argument("what", choices=["check", "schema", "keys"], help="what to do")
     add("doctor", commands.doctor, "what the database offers, what will hurt, what to do")
     return top
 

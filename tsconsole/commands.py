@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from argparse import Namespace
@@ -14,6 +15,7 @@ from typing import Any
 from rich.progress import Progress, TaskID
 
 from tsconsole import advising, installer, operations, tables
+from tsconsole.actions import use_keys
 from tsconsole.arguments import ArgumentError, creation_request, moment
 from tsconsole.config import Config, load_config, settings_for
 from tsconsole.database import Settings, connect_once, connected
@@ -35,7 +37,9 @@ def console(arguments: Namespace, output: Output) -> int:
         )
     config, settings = _configuration(arguments)
     read_only = config.console.read_only or settings.read_only
-    # Textual is imported by the console alone.
+    use_keys(config.keys)
+    # Textual is imported by the console alone, and reads this when it is.
+    os.environ.setdefault("TEXTUAL_FPS", str(config.console.frames_per_second))
     from tsconsole.app import run_console
 
     choices = [settings_for(config, profile=name) for name in config.profiles]

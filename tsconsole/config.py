@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import tomli
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
+from tsconsole.config_rules import (
+    DSN,
+    SECONDS,
+    SWITCH,
+    TEXT,
+    Problem,
+    check_table,
+    did_you_mean,
+    expectations,
+    is_dsn,
+    number,
+    one_of,
+    setting,
+    shown,
+    table_schema,
+    whole,
+)
 from tsconsole.database import Settings
 from tsconsole.errors import ConfigError
+from tsconsole.keymap import KEY_SCHEMA, check_keys, key_table
 
 
 @dataclass(frozen=True)
@@ -22,39 +39,58 @@ class Profile:
     """One server to connect to: a DSN, single parameters, or both (these win)."""
 
     name: str
-    dsn: str | None = None
-    host: str | None = None
-    port: int | None = None
-    database: str | None = None
-    user: str | None = None
-    service: str | None = None
-    sslmode: str | None = None
-    passfile: str | None = None
-    """A file like ~/.pgpass; libpq reads it for every new connection."""
-    password_command: str | None = None
-    """A shell command that prints the password, run for every new connection (IAM tokens)."""
-    connect_timeout: float | None = None
-    statement_timeout: float | None = None
-    read_only: bool = False
+    dsn: str | None = setting(DSN, "libpq connection string or URI")
+    host: str | None = setting(TEXT, "host name, address, or folder of the socket")
+    port: int | None = setting(whole(1, 65535), "port of the server")
+    database: str | None = setting(TEXT, "name of the database")
+    user: str | None = setting(TEXT, "role to connect as")
+    service: str | None = setting(TEXT, "service of pg_service.conf")
+    sslmode: str | None = setting(
+        one_of("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+        "how much TLS has to prove",
+    )
+    passfile: str | None = setting(
+        TEXT, "a file like ~/.pgpass; it is read for every new connection"
+    )
+    password_command: str | None = setting(
+        TEXT, "a shell command that prints the password; it is run for every new connection"
+    )
+    connect_timeout: float | None = setting(SECONDS, "seconds that connecting may take")
+    statement_timeout: float | None = setting(SECONDS, "seconds that one statement may take")
+    read_only: bool = setting(SWITCH, "nothing can be changed on this server", False)
 
 
 @dataclass(frozen=True)
 class ConsoleConfig:
     """How the console looks and how often it asks."""
 
-    refresh_interval: float = 2.0
-    read_only: bool = False
-    theme: str | None = None
-    error_limit: int = 100
-    remember: bool = True
-    """Whether last screen, filter and order of each profile are kept for the next time."""
+    refresh_interval: float = setting(
+        number(0.2, 3600), "seconds between two looks at the server", 2.0
+    )
+    read_only: bool = setting(SWITCH, "nothing can be changed from this console", False)
+    theme: str | None = setting(TEXT, "dark, light, or any other theme by name")
+    error_limit: int = setting(whole(1, 10000), "newest entries of the error log to show", 100)
+    remember: bool = setting(
+        SWITCH, "keep last screen, filter and order of each profile for the next time", True
+    )
+    glyphs: str = setting(
+        one_of("auto", "unicode", "ascii"), "characters to draw with; auto asks the locale", "auto"
+    )
+    mouse: bool = setting(
+        SWITCH, "take clicks; without it the terminal itself selects text with the mouse", True
+    )
+    frames_per_second: int = setting(
+        whole(1, 60), "most repaints in a second; fewer suit a slow line", 30
+    )
 
 
 @dataclass(frozen=True)
 class WorkerConfig:
     """How `tsconsole worker` runs."""
 
-    poll_interval: float = 1.0
+    poll_interval: float = setting(
+        number(0.05, 3600), "seconds between two questions of what is due", 1.0
+    )
 
 
 @dataclass(frozen=True)
@@ -62,76 +98,17 @@ class Config:
     """The whole configuration file."""
 
     path: Path | None = None
-    default_profile: str | None = None
+    default_profile: str | None = setting(
+        TEXT, "the profile to use when neither --dsn nor --profile is given"
+    )
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Actions with keys of one's own, in Textual's spelling."""
     profiles: Mapping[str, Profile] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What a key's value must be, in words and as a test."""
-
-    words: str
-    holds: Callable[[Any], bool]
-
-
-def _number(low: float, high: float, words: str) -> Expected:
-    def holds(value: Any) -> bool:
-        return (
-            isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-        )
-
-    return Expected(words, holds)
-
-
-def _whole(low: int, high: int, words: str) -> Expected:
-    def holds(value: Any) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-    return Expected(words, holds)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value.strip() != ""
-
-
-def _is_dsn(value: Any) -> bool:
-    try:
-        return _is_text(value) and bool(conninfo_to_dict(value))
-    except ProgrammingError:
-        return False
-
-
-TEXT = Expected("a text in quotes", _is_text)
-SWITCH = Expected("true or false", lambda value: isinstance(value, bool))
-TABLE = Expected("a table", lambda value: isinstance(value, dict))
-SECONDS = _number(0.001, 86400, "a number of seconds above 0, at most 86400")
-_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-
-TOP_KEYS = {"default_profile": TEXT, "console": TABLE, "worker": TABLE, "profiles": TABLE}
-CONSOLE_KEYS = {
-    "refresh_interval": _number(0.2, 3600, "a number of seconds from 0.2 to 3600"),
-    "read_only": SWITCH,
-    "theme": TEXT,
-    "remember": SWITCH,
-    "error_limit": _whole(1, 10000, "a whole number from 1 to 10000"),
-}
-WORKER_KEYS = {"poll_interval": _number(0.05, 3600, "a number of seconds from 0.05 to 3600")}
-PROFILE_KEYS = {
-    "dsn": Expected('a libpq DSN, such as "host=db dbname=iot" or "postgresql://db/iot"', _is_dsn),
-    "host": TEXT,
-    "port": _whole(1, 65535, "a whole number from 1 to 65535"),
-    "database": TEXT,
-    "user": TEXT,
-    "service": TEXT,
-    "sslmode": Expected("one of " + ", ".join(_SSL_MODES), lambda value: value in _SSL_MODES),
-    "passfile": TEXT,
-    "password_command": TEXT,
-    "connect_timeout": SECONDS,
-    "statement_timeout": SECONDS,
-    "read_only": SWITCH,
-}
+TABLES = ("console", "worker", "keys", "profiles")
 
 
 def default_path() -> Path:
@@ -156,30 +133,75 @@ def load_config(path: Path | None = None) -> Config:
     return parse_config(content, wanted)
 
 
-def parse_config(content: bytes, path: Path) -> Config:
-    """Turn the content of a configuration file into a `Config`, or say what is wrong in it."""
+def read_table(content: bytes, path: Path) -> dict[str, Any]:
+    """The TOML of a configuration file, unchecked."""
     try:
-        table = tomli.loads(content.decode("utf-8"))
+        return tomli.loads(content.decode("utf-8"))
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text.", "Save it as UTF-8.") from None
     except tomli.TOMLDecodeError as error:
         raise ConfigError(
             f"{path} is not valid TOML: {error}.", "Texts need quotes; tables are [name]."
         ) from None
-    _check(path, "", table, TOP_KEYS)
-    console, worker = table.get("console", {}), table.get("worker", {})
-    _check(path, "console.", console, CONSOLE_KEYS)
-    _check(path, "worker.", worker, WORKER_KEYS)
-    profiles = {
-        name: _profile(path, name, entry) for name, entry in table.get("profiles", {}).items()
-    }
+
+
+def parse_config(content: bytes, path: Path) -> Config:
+    """Turn the content of a configuration file into a `Config`, or say what is wrong in it."""
+    table = read_table(content, path)
+    problems = find_problems(table, path)
+    if problems:
+        rest = len(problems) - 1
+        more = f" {rest} more: see `tsconsole config check`." if rest else ""
+        raise ConfigError(problems[0].message, f"{problems[0].hint or ''}{more}".strip() or None)
+    profiles = {name: Profile(name, **entry) for name, entry in table.get("profiles", {}).items()}
+    return Config(
+        path,
+        table.get("default_profile"),
+        ConsoleConfig(**table.get("console", {})),
+        WorkerConfig(**table.get("worker", {})),
+        key_table(table.get("keys", {})),
+        profiles,
+    )
+
+
+def find_problems(table: Mapping[str, Any], path: Path) -> list[Problem]:
+    """Everything that is wrong in a configuration file, in the order of its tables."""
+    where = str(path)
+    top = {name: value for name, value in table.items() if name not in TABLES}
+    known = expectations(Config) | dict.fromkeys(TABLES)
+    found = [
+        Problem(f"{where}: there is no key {name}.", did_you_mean(name, known))
+        for name in top
+        if name not in known
+    ]
+    found += check_table(where, "", {n: v for n, v in top.items() if n in known}, Config)
+    for name, kind in (("console", ConsoleConfig), ("worker", WorkerConfig)):
+        found += check_table(where, f"{name}.", table.get(name, {}), kind)
+    found += check_keys(where, table.get("keys", {}))
+    profiles = table.get("profiles", {})
+    if not isinstance(profiles, dict):
+        return [*found, Problem(f"{where}: profiles is {shown(profiles)}; expected a table.")]
+    for name, entry in profiles.items():
+        found += check_table(where, f"profiles.{name}.", entry, Profile)
     default = table.get("default_profile")
-    if default is not None and default not in profiles:
-        raise ConfigError(
-            f'{path}: default_profile is "{default}", and there is no table [profiles.{default}].',
-            _known_profiles(default, profiles),
-        )
-    return Config(path, default, ConsoleConfig(**console), WorkerConfig(**worker), profiles)
+    if isinstance(default, str) and default and default not in profiles:
+        message = f'{where}: default_profile is "{default}", and there is no table'
+        hint = _known_profiles(default, profiles)
+        found.append(Problem(f"{message} [profiles.{default}].", hint))
+    return found
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of the file, for editors, from the same fields that it is checked with."""
+    top = table_schema(Config)
+    top["properties"] |= {
+        "console": table_schema(ConsoleConfig),
+        "worker": table_schema(WorkerConfig),
+        "keys": KEY_SCHEMA,
+        "profiles": {"type": "object", "additionalProperties": table_schema(Profile)},
+    }
+    draft = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": draft, "title": "config.toml of tsconsole", **top}
 
 
 def settings_for(
@@ -187,10 +209,10 @@ def settings_for(
 ) -> Settings:
     """How to connect: the DSN, which the option gave, else the profile, else the environment."""
     if dsn is not None:
-        if not _is_dsn(dsn):
+        if not is_dsn(dsn):
             raise ConfigError(
                 f"{option} is not a DSN: {_hidden(dsn)}.",
-                f"Expected {PROFILE_KEYS['dsn'].words}.",
+                f"Expected {DSN.words}.",
             )
         return Settings(dsn=dsn, origin=option)
     name = profile or config.default_profile
@@ -231,38 +253,11 @@ def _settings(profile: Profile) -> Settings:
     )
 
 
-def _profile(path: Path, name: str, entry: Any) -> Profile:
-    if not isinstance(entry, dict):
-        raise ConfigError(f"{path}: profiles.{name} is {_shown(entry)}; expected a table.")
-    _check(path, f"profiles.{name}.", entry, PROFILE_KEYS)
-    return Profile(name=name, **entry)
-
-
-def _check(path: Path, prefix: str, table: Any, keys: Mapping[str, Expected]) -> None:
-    for key, value in table.items():
-        if key not in keys:
-            raise ConfigError(f"{path}: there is no key {prefix}{key}.", _known_keys(key, keys))
-        if not keys[key].holds(value):
-            shown = "not one" if key == "dsn" else _shown(value)
-            raise ConfigError(f"{path}: {prefix}{key} is {shown}; expected {keys[key].words}.")
-
-
-def _known_keys(key: str, keys: Mapping[str, Expected]) -> str:
-    close = difflib.get_close_matches(key, keys, n=1)
-    return f"Did you mean {close[0]}?" if close else "Known keys: " + ", ".join(keys) + "."
-
-
 def _known_profiles(name: str, profiles: Mapping[str, Profile]) -> str:
     close = difflib.get_close_matches(name, profiles, n=1)
     if close:
         return f"Did you mean {close[0]}?"
     return "Profiles there: " + (", ".join(profiles) or "none") + "."
-
-
-def _shown(value: Any) -> str:
-    text = "a table" if isinstance(value, dict) else repr(value)
-    text = {"True": "true", "False": "false"}.get(text, text)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _hidden(dsn: str) -> str:

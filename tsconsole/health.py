@@ -38,8 +38,10 @@ STATE = {state.health: state for state in STATES}
 RANK = {state.health: position for position, state in enumerate(STATES)}
 
 
-def plain_glyphs() -> bool:
+def plain_glyphs(wanted: str = "auto") -> bool:
     """Whether this terminal shows ASCII only, or somebody says that it does."""
+    if wanted != "auto":
+        return wanted == "ascii"
     if os.environ.get("TSCONSOLE_ASCII"):
         return True
     return "utf" not in locale.getpreferredencoding(False).lower()

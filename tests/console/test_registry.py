@@ -5,10 +5,13 @@ from __future__ import annotations
 import doctest
 import importlib
 
+import psycopg
 import pytest
 from textual.binding import Binding
 
-from tsconsole.actions import ACTIONS, actions_at, clashes, find_action, footer_at
+from console.conftest import MakeConsole
+from console.states import until
+from tsconsole.actions import ACTIONS, actions_at, clashes, find_action, footer_at, use_keys
 from tsconsole.app import TsConsole
 from tsconsole.explanations import OPERATIONS_COLUMNS, explain
 from tsconsole.monitor_view import ORDERS
@@ -16,11 +19,13 @@ from tsconsole.screens.base import ConsoleScreen
 from tsconsole.screens.connect import ConnectScreen
 from tsconsole.screens.create import CreateScreen
 from tsconsole.screens.details import DetailsScreen
+from tsconsole.screens.help import HelpScreen
 from tsconsole.screens.install import InstallScreen
 from tsconsole.screens.log import LogScreen
 from tsconsole.screens.monitor import MonitorScreen
 from tsconsole.screens.reader import ReaderScreen
 from tsconsole.screens.statements import StatementsScreen
+from tsconsole.widgets.key_bar import KeyBar
 from tsconsole.widgets.operations_pane import _LABELS
 
 SCREENS = [
@@ -107,3 +112,22 @@ def test_what_changes_the_database_says_so() -> None:
 def test_examples_in_docstrings(module: str) -> None:
     result = doctest.testmod(importlib.import_module(f"tsconsole.{module}"))
     assert result.attempted and not result.failed
+
+
+async def test_keys_of_ones_own(console: MakeConsole, db: psycopg.Connection) -> None:
+    use_keys({"help": "f5", "log": "question_mark"})
+    try:
+        app = console()
+        async with app.run_test(size=(120, 36)) as pilot:
+            await until(pilot, lambda: isinstance(app.screen, MonitorScreen))
+            bar = app.screen.query_one(KeyBar)
+            await until(pilot, lambda: "f5 Help" in str(bar.content))
+            await pilot.press("f5")
+            await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+            await pilot.press("escape", "question_mark")
+            await until(pilot, lambda: isinstance(app.screen, LogScreen))
+            await pilot.press("escape", "o")
+            await pilot.pause()
+            assert isinstance(app.screen, MonitorScreen)
+    finally:
+        use_keys({})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rich.text import Text
 from textual import events, on
-from textual.binding import Binding, BindingType
+from textual.binding import Binding, BindingsMap, BindingType
 from textual.message import Message
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
@@ -66,6 +66,7 @@ class ConsoleScreen(Screen[ScreenResult]):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
+        self._take_own_keys()
 
     @property
     def address(self) -> dict[str, str]:
@@ -285,6 +286,18 @@ class ConsoleScreen(Screen[ScreenResult]):
                 where = f"on {' and '.join(PLACE_NAMES[place] for place in action.places)}"
                 entries.append(Entry(action.label, action.meaning, action.key, reason=where))
         return entries
+
+    def _take_own_keys(self) -> None:
+        """Bind the registry's keys as they are now: the class has the defaults."""
+        bound = self._bindings.key_to_bindings
+        own = [binding for binding in bindings(self.place) if isinstance(binding, Binding)]
+        names = {binding.id for binding in own}
+        for key, found in list(bound.items()):
+            bound[key] = [binding for binding in found if binding.id not in names]
+            if not bound[key]:
+                del bound[key]
+        for key, found in BindingsMap(own).key_to_bindings.items():
+            bound.setdefault(key, []).extend(found)
 
     def _tick_when_seen(self) -> None:
         if self.is_current:
