@@ -94,7 +94,7 @@ class Partitioner(Helper):
                 [other, name],
             ).fetchone()
             self.attach(db, *row)
-            # Should its forerunner have been away, and noted as gone, nothing else tells that this one is whole.
+            # If its forerunner was noted as gone, nothing else tells that this one is whole.
             db.execute("select silver.thaw('raw.events', %s, %s)", row[1:])
 
     def change(self, db: Connection, name: str) -> None:
