@@ -8,11 +8,13 @@ from typing import Any
 import psycopg
 import pytest
 from sql.support import (
+    assert_true_rollup,
     call,
     call_run,
     create,
     create_ladder,
     make_readings,
+    perform,
     refuse,
     refuse_create,
     run,
@@ -301,3 +303,48 @@ def test_the_procedure_refuses_to_run_inside_a_transaction(readings: psycopg.Con
     ):
         call_run(readings)
     assert state(readings) == before
+
+
+@pytest.mark.parametrize(
+    "from_time, to_time, said",
+    [
+        ("2025-03-01 10:20Z", "2025-03-01 11:30Z", "widened to whole buckets"),
+        ("2025-03-01 10:00Z", "2025-03-01 11:00Z", None),
+        ("-infinity", "infinity", None),
+        ("2020-01-01 00:20Z", "2020-01-02Z", "widened to whole buckets"),
+        ("2031-01-01 00:20Z", "2031-01-02Z", "is filled up to"),
+    ],
+)
+@pytest.mark.parametrize("function", ["invalidate", "verify_rollup"])
+def test_a_range_that_is_not_what_was_asked_for_is_said(
+    readings: psycopg.Connection, function: str, from_time: str, to_time: str, said: str | None
+) -> None:
+    create(readings, "raw.readings", "r", "1 hour")
+    run(readings)
+    notices: list[str] = []
+    readings.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
+    readings.execute(f"select silver.{function}('silver.r', %s, %s)", [from_time, to_time])
+    if said is None:
+        assert notices == []
+    else:
+        assert [said in notice for notice in notices] == [True]
+
+
+def test_a_value_too_large_for_an_index_fails_steps_and_no_writer(
+    readings: psycopg.Connection,
+) -> None:
+    """The error says what is wrong; nothing is lost, and all goes on when the row is gone."""
+    create(readings, "raw.readings", "r", "1 hour", dimensions=["device"])
+    run(readings)
+    readings.execute(
+        "insert into raw.readings (ts, device, power) select '2025-03-01 10:20Z', "
+        "string_agg(md5(i::text), ''), 1 from generate_series(1, 32768) i"
+    )
+    readings.execute("insert into raw.readings (ts, device, power) values ('2025-03-01Z', 'd1', 8)")
+    steps = perform(readings)
+    assert steps[0][1] == "failed"
+    assert "index row" in steps[0][4]
+    readings.execute("delete from raw.readings where length(device) > 1000")
+    readings.execute("select silver.retry_rollup('silver.r')")
+    run(readings)
+    assert_true_rollup(readings, "silver.r", "date_trunc('hour', ts, 'UTC')", keys="device")

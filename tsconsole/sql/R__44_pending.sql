@@ -57,12 +57,13 @@ as $$
 begin
     perform tsconsole.check_range(from_time, to_time);
     perform tsconsole.announce_work();
+    perform tsconsole.say_what_is_covered(tsconsole.rollup(target), from_time, to_time);
     return tsconsole.queue_late(tsconsole.rollup(target), from_time, to_time);
 end;
 $$;
 
 comment on function silver.invalidate(regclass, timestamptz, timestamptz) is
-'Queues a range of a rollup for recomputing, for rows that were changed behind the engine''s back. Steps recompute it, write what differs, and pass the changes on to the levels above. Returns the number of ranges queued. TS001 for an empty range, TS002 when it is not a rollup.
+'Queues a range of a rollup for recomputing, for rows that were changed behind the engine''s back. Steps recompute it, write what differs, and pass the changes on to the levels above. Returns the number of ranges queued. A range that cuts through buckets is widened to whole ones, with a notice. TS001 for an empty range, TS002 when it is not a rollup.
 Example: select silver.invalidate(''silver.meters_1h'', ''2026-01-01'', ''2026-01-02'');';
 
 
@@ -110,6 +111,29 @@ $$;
 comment on function tsconsole.check_range(timestamptz, timestamptz) is
 'Refuses a range that is empty or open.
 Example: select tsconsole.check_range(''2026-01-01'', ''2026-01-02'');';
+
+
+create or replace function tsconsole.say_what_is_covered(config silver.timeseries_rollup_config, from_time timestamptz, to_time timestamptz) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    lo timestamptz := case when isfinite(from_time) then tsconsole.bucket_floor(config, from_time) else from_time end;
+    hi timestamptz := case when isfinite(to_time) then tsconsole.bucket_ceiling(config, to_time) else to_time end;
+begin
+    if to_time <= config.first_bucket then
+        raise notice '% begins at %, after the range', config.target_name, config.first_bucket;
+    elsif from_time > config.last_processed_time then
+        raise notice '% is filled up to %, before the range', config.target_name, nullif(config.last_processed_time, '-infinity');
+    elsif lo < from_time or hi > to_time then
+        raise notice 'the range was widened to whole buckets of %: from % to %', config.target_name, lo, hi;
+    end if;
+end;
+$$;
+
+comment on function tsconsole.say_what_is_covered(silver.timeseries_rollup_config, timestamptz, timestamptz) is
+'A notice when a range lies outside what a rollup holds, or cuts through its buckets and is widened to whole ones.
+Example: select tsconsole.say_what_is_covered(tsconsole.rollup(''silver.meters_1h''), ''2026-01-01 10:20'', ''2026-01-02'');';
 
 
 create or replace function tsconsole.pending_ranges(rollup_id bigint) returns bigint

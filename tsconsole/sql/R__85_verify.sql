@@ -20,6 +20,7 @@ begin
     if from_time >= to_time then
         perform tsconsole.check_range(from_time, to_time);
     end if;
+    perform tsconsole.say_what_is_covered(config, coalesce(from_time, '-infinity'), coalesce(to_time, 'infinity'));
     lo := greatest(tsconsole.bucket_floor(config, nullif(from_time, '-infinity')), config.first_bucket, tsconsole.kept_before(config));
     stops := least(tsconsole.bucket_ceiling(config, nullif(to_time, 'infinity')), config.last_processed_time);
     -- Begin where there is anything to compare.
@@ -39,7 +40,7 @@ end;
 $$;
 
 comment on function silver.verify_rollup(regclass, timestamptz, timestamptz) is
-'Compares a rollup with GROUP BY over its source, window by window, each in one snapshot. Returns what differs, nothing when all is equal: the bucket, its dimensions, the column, the value expected and the value found ("row missing" or "row not expected" in place of a value). Without a range it covers everything below the watermark. Pending ranges are left out, and what the source no longer holds. Floating-point sums may differ by one part in 10^9. TS002 when it is not a rollup.
+'Compares a rollup with GROUP BY over its source, window by window, each in one snapshot. Returns what differs, nothing when all is equal: the bucket, its dimensions, the column, the value expected and the value found ("row missing" or "row not expected" in place of a value). Without a range it covers everything below the watermark; one that cuts through buckets is widened to whole ones, with a notice. Pending ranges are left out, and what the source no longer holds. Floating-point sums may differ by one part in 10^9. TS002 when it is not a rollup.
 Example: select * from silver.verify_rollup(''silver.meters_1h'', now() - interval ''1 day'', now());';
 
 
