@@ -330,11 +330,17 @@ async def test_errors_are_sentences_with_hints(connection: Connection) -> None:
         await operations.run_step(connection, "raw.readings")
 
 
-async def test_cancel(connection: Connection, database: str) -> None:
-    async with connected(Settings(database)) as other:
-        pid = other.info.backend_pid
-        assert await operations.cancel_backend(connection, pid)
-    assert not await operations.cancel_backend(connection, 2**30)
+async def test_running_steps_and_cancel(rolled_up: Connection, db: psycopg.Connection) -> None:
+    target, me = "silver.readings_1h", db.info.backend_pid
+    assert await operations.list_steps(rolled_up) == []
+    with db.transaction():
+        db.execute("select pg_advisory_xact_lock(tsconsole.lock_class('history'), 1)")
+        [step] = await operations.list_steps(rolled_up)
+        check_types(step)
+        assert (step.target_table, step.work, step.worker_pid) == (target, "history", me)
+        assert not await operations.cancel_step(rolled_up, target, 2**30)
+        assert await operations.cancel_step(rolled_up, target, me)
+    assert not await operations.cancel_step(rolled_up, target, me)
 
 
 async def test_a_read_only_session_can_look_at_everything(

@@ -7,14 +7,14 @@ from typing import Literal
 
 Place = Literal[
     "monitor", "details", "create", "install", "connect", "log", "reader", "help", "partitions",
-    "maintenance", "schedule", "indexes", "statements",
+    "maintenance", "schedule", "indexes", "statements", "steps",
 ]  # fmt: skip
 PLACE_NAMES: dict[Place, str] = {
     "monitor": "the monitor", "details": "the details of a rollup", "create": "the form",
     "install": "the installation", "connect": "the connection", "log": "the log",
     "reader": "a text", "help": "the help", "partitions": "the partitions",
     "maintenance": "the maintenance", "schedule": "the schedule", "indexes": "the indexes",
-    "statements": "the statements",
+    "statements": "the statements", "steps": "the running steps",
 }  # fmt: skip
 """What each screen is called in a sentence."""
 Needs = Literal["nothing", "rollup", "error", "retry", "operation"]

@@ -19,6 +19,10 @@ _ROLLUP: tuple[Place, ...] = ("monitor", "details")
 _VIEWS: tuple[Place, ...] = ()
 """Screens that show one topic each, reached by a number from anywhere."""
 _ANYWHERE: tuple[Place, ...] = ("monitor", *_VIEWS)
+_SIDE: tuple[Place, ...] = ("steps",)
+"""Screens that a letter opens, and escape leaves."""
+_LIVE: tuple[Place, ...] = (*_ROLLUP, *_SIDE)
+"""Screens that are kept fresh."""
 _ONE: Group = "The rollup under the cursor, or those that are marked"
 _SORT: Group = "Sort, and again: the other way round"
 
@@ -55,7 +59,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "pause", "p", "Pause", "pause it, or let it go on", _ONE,
-        _ROLLUP, 54, changes=True, needs="rollup",
+        (*_ROLLUP, "steps"), 54, changes=True, needs="rollup",
     ),
     Action(
         "verify", "v", "Verify", "compare its rows with GROUP BY over the source",
@@ -63,7 +67,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "details", "enter", "Details", "definition, progress, runs, plots and the last error",
-        _ONE, ("monitor",), 40, needs="rollup",
+        _ONE, ("monitor", "steps"), 40, needs="rollup",
     ),
     Action(
         "error", "e", "Error", "the last error in full, with the query that was attempted",
@@ -78,8 +82,16 @@ ACTIONS: tuple[Action, ...] = (
         "Program", _ROLLUP, needs="operation",
     ),
     Action(
+        "cancel", "x", "Cancel", "cancel this step on the server, and pause the rollup if you like",
+        _ONE, ("steps",), 10,
+    ),
+    Action(
+        "steps", "w", "Who runs", "every step that runs now: who, since when, which range",
+        "Where to go", _ROLLUP, 68,
+    ),
+    Action(
         "log", "o", "Log", "what this session has done so far, with results in full",
-        "Program", _ROLLUP, 70,
+        "Program", _LIVE, 70,
     ),
     Action(
         "statements", "l", "SQL", "every statement that this console sent, with its duration",
@@ -115,11 +127,11 @@ ACTIONS: tuple[Action, ...] = (
     Action("sort_by('watermark')", "W", "By watermark", "oldest watermark first", _SORT,
            ("monitor",)),
     Action(
-        "slower", "plus,equals_sign", "Slower", "refresh less often", "What is shown", _ROLLUP,
+        "slower", "plus,equals_sign", "Slower", "refresh less often", "What is shown", _LIVE,
     ),
-    Action("faster", "minus", "Faster", "refresh more often", "What is shown", _ROLLUP),
-    Action("hold", "h", "Hold", "stop refreshing, and go on", "What is shown", _ROLLUP, 66),
-    Action("refresh", "ctrl+r", "Refresh", "refresh at once", "What is shown", _ROLLUP),
+    Action("faster", "minus", "Faster", "refresh more often", "What is shown", _LIVE),
+    Action("hold", "h", "Hold", "stop refreshing, and go on", "What is shown", _LIVE, 66),
+    Action("refresh", "ctrl+r", "Refresh", "refresh at once", "What is shown", _LIVE),
     Action(
         "strip", "0", "Health", "go to the strip: ← → choose a figure, ↵ shows what is behind it",
         "Where to go", ("monitor",),
@@ -155,13 +167,13 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "back", "escape", "Back", "go back", "Program",
-        ("details", "create", "log", "reader", "help", "statements"), 80,
+        ("details", "create", "log", "reader", "help", "statements", *_SIDE), 80,
     ),
     Action(
         "clear", "escape", "Clear", "clear the filter, then the marks, then the zoom",
         "What is shown", ("monitor",),
     ),
-    Action("app.theme", "t", "Theme", "change between dark and light", "Program", _ROLLUP),
+    Action("app.theme", "t", "Theme", "change between dark and light", "Program", _LIVE),
     Action(
         "profiles", "ctrl+o", "Profiles", "watch another server of config.toml", "Program",
         ("monitor", "details", "install", "connect"),
@@ -169,19 +181,19 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "suspend", "ctrl+z", "Suspend", "go to the background of the shell; fg comes back",
         "Program", ("monitor", "details", "install", "connect", "log", "reader", "create",
-         "statements"), priority=True,
+         "statements", *_SIDE), priority=True,
     ),
     Action(
         "palette", "colon,ctrl+p", "Palette", "find an action or a rollup by a part of its name",
-        "Program", (*_ROLLUP, *_VIEWS, "log", "reader", "statements"), 85,
+        "Program", (*_ROLLUP, *_VIEWS, *_SIDE, "log", "reader", "statements"), 85,
     ),
     Action(
         "explain", "f1", "Explain", "what is seen here, in words: columns, states, what to do",
-        "Program", (*_ROLLUP, *_VIEWS, "log"),
+        "Program", (*_ROLLUP, *_VIEWS, *_SIDE, "log"),
     ),
     Action(
         "help", "question_mark", "Help", "every key that works here", "Program",
-        (*_ROLLUP, *_VIEWS, "install", "connect", "log", "reader", "statements"), 90,
+        (*_ROLLUP, *_VIEWS, *_SIDE, "install", "connect", "log", "reader", "statements"), 90,
     ),
     Action("help_here", "f1", "Help", "every key that works here", "Program", ("create",), 90),
     Action(

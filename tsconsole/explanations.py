@@ -174,6 +174,35 @@ EXPLANATIONS: dict[str, Explanation] = {
             ("What to do", table(WHAT_TO_DO, 13)),
         ),
     ),
+    "steps": Explanation(
+        "Who runs what",
+        (
+            (
+                "What is seen here",
+                "Every step that runs now, whoever runs it: workers, pg_cron, other consoles, "
+                "and this one. The oldest is first.",
+            ),
+            (
+                "The columns",
+                table({
+                    "WORK": "frontier: new buckets. history: the past that was queued at creation. "
+                    "recompute: what late changes made stale",
+                    "RANGE": "what the step has claimed; of a frontier step and a recompute, how "
+                    "far it can come",
+                    "RAN": "since the step began",
+                    "PID": "its backend, as in pg_stat_activity",
+                    "WHO": "its role, and the program's own name",
+                }, 6),
+            ),
+            (
+                "What to do",
+                "x cancels the step under the cursor: what it did is undone, and it is tried again "
+                "after a wait; the second answer pauses the rollup too. It takes the role of that "
+                "backend or membership in pg_signal_backend; the lower edge says when both are "
+                "missing. p pauses the rollup and lets the step in hand end.",
+            ),
+        ),
+    ),
     "log": Explanation(
         "The log of this session",
         (

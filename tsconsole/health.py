@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tsconsole.formatting import approximate_seconds
+from tsconsole.formatting import age, approximate_seconds, short_number
 from tsconsole.models import Health, RetryEntry, RollupStatus
 
 
@@ -97,6 +97,19 @@ def _overdue(rollup: RollupStatus) -> float:
     """How much more than its own bucket a rollup lags: a daily one is always hours behind."""
     lag = rollup.lag.total_seconds() if rollup.lag else 0.0
     return lag - approximate_seconds(rollup.rollup_interval)
+
+
+def reason(rollup: RollupStatus) -> str:
+    """Why a rollup is in its state; of a backfill, how fast it goes and how long it takes yet."""
+    is_well = rollup.health_status in ("OK", "RUNNING")
+    if rollup.backfill_fraction is None or rollup.backfill_fraction >= 1 or not is_well:
+        return rollup.health_reason
+    words = ["backfill"]
+    if rollup.backfill_rows_per_second:
+        words.append(f"{short_number(rollup.backfill_rows_per_second)} rows/s")
+    if rollup.backfill_remaining:
+        words.append(f"{age(rollup.backfill_remaining)} left")
+    return ", ".join(words) if len(words) > 1 else rollup.health_reason
 
 
 def worst_first(rollup: RollupStatus) -> tuple[int, float, str]:

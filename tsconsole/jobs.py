@@ -140,13 +140,19 @@ def conclude_several(ended: Sequence[tuple[str, Result]]) -> Result:
     return Result(f"{len(ended)} done: {said}", "warning" if warned else "information", text)
 
 
-def cancel_backend(pid: int) -> Work:
-    """Cancel what a backend of somebody else does."""
+def cancel_step(target: str, pid: int, and_pause: bool = False) -> Work:
+    """Cancel the step that a backend of somebody else runs; pause the rollup too if it shall not
+    be tried again."""
 
     async def work(connection: Connection, report: Report) -> Result:
-        if await operations.cancel_backend(connection, pid):
-            return Result("told to cancel")
-        return Result("it was gone already")
+        if and_pause:
+            # First, so that whoever is cancelled does not begin it again at once.
+            await operations.pause(connection, target)
+        paused = ", and paused: p lets it go on" if and_pause else "; it is tried again later"
+        if await operations.cancel_step(connection, target, pid):
+            return Result(f"backend {pid} was told to cancel{paused}")
+        ended = f"backend {pid} does not run it any more: nothing was cancelled"
+        return Result(f"{ended}{', but it is paused' if and_pause else ''}", "warning")
 
     return work
 

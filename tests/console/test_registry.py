@@ -25,12 +25,13 @@ from tsconsole.screens.log import LogScreen
 from tsconsole.screens.monitor import MonitorScreen
 from tsconsole.screens.reader import ReaderScreen
 from tsconsole.screens.statements import StatementsScreen
+from tsconsole.screens.steps import StepsScreen
 from tsconsole.widgets.key_bar import KeyBar
 from tsconsole.widgets.operations_pane import _LABELS
 
 SCREENS = [
     ConnectScreen, InstallScreen, MonitorScreen, DetailsScreen, CreateScreen, LogScreen,
-    ReaderScreen, StatementsScreen,
+    ReaderScreen, StatementsScreen, StepsScreen,
 ]  # fmt: skip
 
 

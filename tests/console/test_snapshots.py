@@ -337,6 +337,18 @@ def test_install_ended(
     assert snap_compare(app, terminal_size=MIDDLE, run_before=before)
 
 
+@pytest.mark.parametrize("size", [NARROW, MIDDLE, WIDE])
+def test_steps(snap_compare: Any, ill: MakeConsole, size: tuple[int, int]) -> None:
+    async def before(pilot: Pilot[Any]) -> None:
+        await at_monitor(pilot)
+        await pilot.press("w")
+        await until(pilot, lambda: getattr(screen(pilot), "place", "") == "steps")
+        await until(pilot, lambda: screen(pilot).pane.selected is not None)
+        await settle(pilot)
+
+    assert snap_compare(ill(), terminal_size=size, run_before=before)
+
+
 def test_no_server(snap_compare: Any, empty: MakeConsole) -> None:
     async def before(pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: screen(pilot)._failure is not None)
@@ -357,4 +369,7 @@ def test_every_screen_is_in_a_picture() -> None:
         one = waiting.pop()
         waiting += one.__subclasses__()
         found |= {one.__dict__["place"]} if "place" in one.__dict__ else set()
-    assert found == {"connect", "install", "monitor", "details", "create", "log", "reader"}
+    assert found == {
+        "connect", "install", "monitor", "details", "create", "log", "reader", "statements",
+        "steps",
+    }  # fmt: skip

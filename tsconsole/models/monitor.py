@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tsconsole.models.partitions import PartitionStat
-from tsconsole.models.rollups import ErrorEntry, RetryEntry, RollupStatus
+from tsconsole.models.rollups import ErrorEntry, RetryEntry, RollupStatus, RunningStep
 
 
 @dataclass(frozen=True)
@@ -36,3 +36,5 @@ class MonitorSnapshot:
     """Whether the server follows another one now; a failover changes that under a session."""
     activity: tuple[ActivityMinute, ...] | None = None
     """The latest minutes; None when they were not asked for."""
+    steps: tuple[RunningStep, ...] = field(default=())
+    """Who runs what, where that was asked for."""

@@ -56,6 +56,29 @@ class RollupStatus:
     backfill_fraction: float | None
     rows_per_second: float | None
     last_duration: timedelta | None
+    backfill_remaining: timedelta | None = None
+    backfill_rows_per_second: float | None = None
+    late_rows_per_minute: float | None = None
+
+
+@dataclass(frozen=True)
+class RunningStep:
+    """One row of `silver.timeseries_running_steps`: a step that another session runs now."""
+
+    rollup_id: int
+    source_table: str
+    target_table: str
+    work: Work
+    worker_pid: int
+    role_name: str | None
+    application_name: str | None
+    started_at: datetime | None
+    running_for: timedelta | None
+    window_start: datetime | None
+    window_end: datetime | None
+    max_execution_time: str
+    cancel_obstacle: str | None
+    """Why this role may not cancel it; None when it may."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from tsconsole.operations.monitoring import (
     list_operations,
     list_retries,
     list_runs,
+    list_steps,
     monitor_snapshot,
     progress,
 )
@@ -48,7 +49,7 @@ from tsconsole.operations.partitions import (
 )
 from tsconsole.operations.running import (
     bulk_load,
-    cancel_backend,
+    cancel_step,
     invalidate,
     optimize_chunk_interval,
     pause,
@@ -81,7 +82,7 @@ __all__ = [
     "OperationError",
     "apply_retention",
     "bulk_load",
-    "cancel_backend",
+    "cancel_step",
     "create_ladder",
     "create_rollup",
     "create_statement",
@@ -102,6 +103,7 @@ __all__ = [
     "list_retention",
     "list_retries",
     "list_runs",
+    "list_steps",
     "list_workers",
     "maintain",
     "maintenance_log",

@@ -18,6 +18,7 @@ from tsconsole.models import (
     RefreshRun,
     RetryEntry,
     RollupStatus,
+    RunningStep,
 )
 from tsconsole.operations.calls import (
     Connection,
@@ -38,9 +39,20 @@ OPERATIONS = """
            m.last_error_time, m.next_retry_time, m.health_status, m.latest_error, m.avg_duration,
            m.success_rate::float8 as success_rate, m.health_reason, m.lag, m.pending_ranges,
            m.worker_pid, m.rollup_interval::text as rollup_interval, m.max_retries,
-           m.backfill_fraction, m.rows_per_second, m.last_duration
+           m.backfill_fraction, m.rows_per_second, m.last_duration, m.backfill_remaining,
+           m.backfill_rows_per_second::float8 as backfill_rows_per_second, m.late_rows_per_minute
       from silver.timeseries_operations_monitor as m
      order by m.id
+"""
+
+STEPS = """
+    select s.rollup_id,
+           coalesce(tsconsole.qualified_name(s.source_table), s.source_table::text) as source_table,
+           coalesce(tsconsole.qualified_name(s.target_table), s.target_table::text) as target_table,
+           s.work, s.worker_pid, s.role_name, s.application_name, s.started_at, s.running_for,
+           s.window_start, s.window_end, s.max_execution_time::text as max_execution_time,
+           s.cancel_obstacle
+      from silver.timeseries_running_steps as s
 """
 
 RETRIES = """
@@ -121,6 +133,12 @@ async def list_operations(connection: Connection) -> list[RollupStatus]:
 
 
 @operation
+async def list_steps(connection: Connection) -> list[RunningStep]:
+    """The steps that other sessions run now, the oldest first."""
+    return await fetch(connection, RunningStep, STEPS)
+
+
+@operation
 async def list_retries(connection: Connection) -> list[RetryEntry]:
     """What is failing: next try first, then what waits for an operator."""
     return await fetch(connection, RetryEntry, RETRIES)
@@ -185,8 +203,10 @@ async def monitor_snapshot(
     error_limit: int = 100,
     partition_limit: int = 200,
     activity_minutes: int | None = None,
+    with_steps: bool = False,
 ) -> MonitorSnapshot:
-    """Everything the monitor shows, in one round trip; the activity only of so many minutes."""
+    """Everything the monitor shows, in one round trip; the activity only of so many minutes, and
+    the running steps only when they are asked for."""
     errors = {"limit": error_limit, "target": None, "since": None, "id": None}
     partitions = {"target": selected_target, "limit": partition_limit}
     async with connection.pipeline():
@@ -199,6 +219,8 @@ async def monitor_snapshot(
         minutes = model_cursor(connection, ActivityMinute)
         if activity_minutes is not None:
             await _alone(minutes, ACTIVITY, {"minutes": activity_minutes})
+        if with_steps:
+            steps = await _alone(model_cursor(connection, RunningStep), STEPS)
     now, is_standby = await clock.fetchone()  # type: ignore[misc]
     return MonitorSnapshot(
         database_time=now,
@@ -209,6 +231,7 @@ async def monitor_snapshot(
         partitions=tuple(await parts.fetchall()),
         is_standby=is_standby,
         activity=tuple(await minutes.fetchall()) if activity_minutes is not None else None,
+        steps=tuple(await steps.fetchall()) if with_steps else (),
     )
 
 

@@ -193,9 +193,10 @@ async def repair(
 
 
 @operation
-async def cancel_backend(connection: Connection, pid: int) -> bool:
-    """Cancel what the backend is doing; False when it is gone."""
-    return bool(await fetch_value(connection, "select pg_cancel_backend(%s)", [pid]))
+async def cancel_step(connection: Connection, target: str, pid: int) -> bool:
+    """Cancel the step of this rollup that the backend runs; False when it runs none any more."""
+    query = "select silver.cancel_step(%s::text::regclass, %s::integer)"
+    return bool(await fetch_value(connection, query, [target, pid]))
 
 
 @asynccontextmanager

@@ -113,7 +113,7 @@ class DetailsScreen(RollupScreen[Details]):
     async def fetch(self, connection: Connection) -> Details:
         """Read everything about it."""
         target = self._rollup.target_table
-        snapshot = await operations.monitor_snapshot(connection, target)
+        snapshot = await operations.monitor_snapshot(connection, target, with_steps=True)
         if all(rollup.target_table != target for rollup in snapshot.operations):
             return Details(snapshot, None, None, (), None)
         errors = await operations.list_errors(connection, 1, target)
@@ -148,7 +148,9 @@ class DetailsScreen(RollupScreen[Details]):
         rollups, target = data.snapshot.operations, self._rollup.target_table
         self._write("ladder", ladder_text(rollups, target, colours, self._half()))
         self._write("settings", settings_text(data.definition, colours, self._half()))
-        self._write("progress", progress_text(self._rollup, data.progress, colours))
+        steps = [step for step in data.snapshot.steps if step.target_table == target]
+        progress = progress_text(self._rollup, data.progress, steps, now, colours)
+        self._write("progress", progress)
         self._write("runs", runs_text(data.runs[:LISTED], now, colours, self.size.width - 6))
         self._write("error", error_text(data.error, now, colours))
         self._write("statement", Text(data.definition.create_statement or ABSENT))

@@ -24,7 +24,15 @@ from tsconsole.formatting import (
 from tsconsole.health import STATE
 from tsconsole.intervals import short_interval
 from tsconsole.ladder import ladder_of
-from tsconsole.models import ErrorEntry, Progress, RefreshRun, RollupDefinition, RollupStatus
+from tsconsole.models import (
+    ErrorEntry,
+    Progress,
+    RefreshRun,
+    RollupDefinition,
+    RollupStatus,
+    RunningStep,
+)
+from tsconsole.step_text import step_line
 from tsconsole.themes import Palette
 
 TRACK = 30
@@ -99,8 +107,14 @@ def measures_text(measures: object) -> str:
     ) or "none"  # fmt: skip
 
 
-def progress_text(rollup: RollupStatus, progress: Progress | None, colours: Palette) -> Text:
-    """How far the past is rolled up, and what is left."""
+def progress_text(
+    rollup: RollupStatus,
+    progress: Progress | None,
+    steps: Sequence[RunningStep],
+    now: datetime,
+    colours: Palette,
+) -> Text:
+    """How far the past is rolled up, what is left, what comes late, and who works on it."""
     lines = Text()
     if progress is not None and progress.fraction is not None and progress.fraction < 1:
         done = round(progress.fraction * TRACK)
@@ -119,13 +133,25 @@ def progress_text(rollup: RollupStatus, progress: Progress | None, colours: Pale
         if pending
         else "nothing pending",
         f"{age(rollup.lag)} behind the clock",
+        late_words(rollup),
     ]
     if rollup.success_rate is not None:
         facts.append(f"{rollup.success_rate:.0f} % succeed")
     if rollup.avg_duration is not None:
         facts.append(f"{took(rollup.avg_duration)} each")
     lines.append(" · ".join(facts), style=colours.muted)
+    for step in steps:
+        lines.append("\n▶ ", style=colours.accent)
+        lines.append(step_line(step, now))
     return lines
+
+
+def late_words(rollup: RollupStatus) -> str:
+    """How many rows late changes made the rollup write again."""
+    rate = rollup.late_rows_per_minute or 0.0
+    if not rate:
+        return "no late rows"
+    return f"{short_number(rate) if rate >= 10 else f'{rate:.1f}'} late rows/min"
 
 
 def runs_text(runs: Sequence[RefreshRun], now: datetime, colours: Palette, width: int) -> Text:

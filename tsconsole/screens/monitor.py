@@ -150,13 +150,6 @@ class MonitorScreen(MonitorChoices):
         event.stop()
         self.call_later(self.run_action, "error" if self.shown_error is not None else "details")
 
-    def action_details(self) -> None:
-        """Show everything about the rollup."""
-        from tsconsole.screens.details import DetailsScreen
-
-        if self.subject is not None:
-            self.app.push_screen(DetailsScreen(self.session, self.subject))
-
     def action_create(self) -> None:
         """Open the form for a new rollup."""
         from tsconsole.screens.create import CreateScreen

@@ -161,15 +161,40 @@ class RollupScreen(PollingScreen[Data]):
             self.cancel_operation((mine or list(running))[-1])
             return
         pid = self._backend()
-        if pid is None or target is None:
-            return
+        if pid is not None and target is not None:
+            self.ask_to_cancel(target, pid)
+
+    def ask_to_cancel(self, target: str, pid: int) -> None:
+        """Ask what shall become of a step that some other backend runs, then cancel it."""
+
+        def cancel(choice: int | None) -> None:
+            if choice is not None:
+                work = jobs.cancel_step(target, pid, and_pause=choice == 1)
+                self.start("cancel", f"step of {target}", work)
+
         question = Text.assemble(
             "Cancel the step of ", (target, "bold"), f" that backend {pid} runs?\n\n"
-            "It is not ours: a worker or another console started it. What it finished stays; "
-            "the step is tried again later.",
+            "A worker or another console started it. What it did so far is undone; steps that "
+            "ended before it stay.",
         )  # fmt: skip
-        self._ask("Cancel the step", question, lambda: self.start(
-            "cancel", f"backend {pid}", jobs.cancel_backend(pid)))  # fmt: skip
+        answers = [
+            "cancel it: it is logged as a failure, and tried again after a wait",
+            "cancel it and pause the rollup: nothing runs until you resume it",
+        ]
+        self.app.push_screen(ChooseScreen("Cancel a step", question, answers), cancel)
+
+    def action_steps(self) -> None:
+        """Show who runs what."""
+        from tsconsole.screens.steps import StepsScreen
+
+        self.app.push_screen(StepsScreen(self.session))
+
+    def action_details(self) -> None:
+        """Show everything about the rollup."""
+        from tsconsole.screens.details import DetailsScreen
+
+        if self.subject is not None:
+            self.app.push_screen(DetailsScreen(self.session, self.subject))
 
     async def action_error(self) -> None:
         """Show the error in full."""

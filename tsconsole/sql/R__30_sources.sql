@@ -153,7 +153,7 @@ as $$
     where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
       and n.nspname not in ('pg_catalog', 'information_schema', 'tsconsole', 'partman', 'cron')
       and n.nspname !~ '^pg_(toast|temp)'
-      and not (n.nspname = 'silver' and c.relname ~ '^timeseries_(rollup_config|dimension_config|refresh_log|error_log|operations_monitor|retry_queue)$')
+      and not (n.nspname = 'silver' and c.relname like 'timeseries\_%' and not exists (select from silver.timeseries_rollup_config r where r.target_table = c.oid))
       and not exists (select from silver.timeseries_rollup_config r where tsconsole.live_view(r) = format('%I.%I', n.nspname, c.relname))
       and has_table_privilege(c.oid, 'select')
       and exists (select from tsconsole.columns(c.oid) col

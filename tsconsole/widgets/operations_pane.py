@@ -19,7 +19,7 @@ from tsconsole.formatting import (
     took,
     when,
 )
-from tsconsole.health import STATE
+from tsconsole.health import STATE, reason
 from tsconsole.intervals import short_interval
 from tsconsole.models import RollupStatus
 from tsconsole.monitor_view import View
@@ -119,9 +119,9 @@ class OperationsPane(Pane):
         words += f" · {hidden}" if hidden else ""
         below, rollup = "", self.selected
         if rollup is not None:
-            reason = one_line(rollup.health_reason)
-            if len(reason) > self._widths()["reason"]:
-                below = f"{rollup.target_table}: {reason}"
+            why = one_line(reason(rollup))
+            if len(why) > self._widths()["reason"]:
+                below = f"{rollup.target_table}: {why}"
         self.set_titles(words, below)
 
     def _widths(self) -> dict[str, int]:
@@ -179,7 +179,7 @@ def rollup_cells(
     state = STATE[rollup.health_status]
     style = colours.of(state.style)
     quiet = colours.muted if state.health in ("OK", "PAUSED") else ""
-    reason = shorten(one_line(rollup.health_reason), widths["reason"])
+    why = shorten(one_line(reason(rollup)), widths["reason"])
     return {
         "state": Text(f"{state.glyph} {state.health}", style=style or quiet),
         "target": Text(name, style="bold" if state.style else ""),
@@ -191,7 +191,7 @@ def rollup_cells(
         "pending": _pending(rollup, widths["pending"], colours),
         "rows": _right(_rows(rollup.last_processed_rows)),
         "took": _right(took(rollup.last_duration)),
-        "reason": Text(reason, style=style or quiet, no_wrap=True),
+        "reason": Text(why, style=style or quiet, no_wrap=True),
     }
 
 

@@ -69,7 +69,8 @@ class Pane(Vertical):
         if (words, below) == self._titles and self.border_title:
             return
         if self._titles[0] != words or not self.border_title:
-            parts = [(f"{self.number} ", "$accent bold"), (self.title, "bold")]
+            number = f"{self.number} " if self.number else ""
+            parts = [(number, "$accent bold"), (self.title, "bold")]
             if words:
                 parts.append((f" · {words}", "$muted"))
             self.border_title = Content.assemble(*parts)
