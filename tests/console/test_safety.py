@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,10 +14,14 @@ from console.test_by_keys import Operator
 from tsconsole import operations
 from tsconsole.database import Settings, connected
 from tsconsole.errors import OperationError
+from tsconsole.screens.choose import ChooseScreen
+from tsconsole.screens.confirm import ConfirmScreen
+from tsconsole.screens.log import LogScreen
 from tsconsole.screens.reader import ReaderScreen
 from tsconsole.screens.statements import StatementsScreen
 from tsconsole.statements import KEPT, Statement, StatementLog
 from tsconsole.widgets.live_table import LiveTable
+from tsconsole.widgets.tray import Tray
 
 
 @pytest.fixture
@@ -80,3 +85,60 @@ async def test_one_key_shows_the_statements(
         assert "took" in words and "select" in words
         await operator.press("escape", "escape")
         await operator.at_monitor()
+
+
+async def test_a_question_says_what_would_go(
+    console: MakeConsole, rolled_up: psycopg.Connection
+) -> None:
+    app = console()
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = Operator(app, pilot)
+        await operator.at_monitor()
+        await operator.press("r")
+        await operator.ended("run")
+        await operator.press("ctrl+d")
+        await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
+        facts = app.screen.query_one("#facts", Static)
+        await operator.until(lambda: "Gone would be about" in str(facts.content))
+        assert "partition" in str(facts.content) and "kB" in str(facts.content)
+        await operator.type("silver.b_1")
+        await operator.press("enter")
+        assert isinstance(app.screen, ConfirmScreen), "a wrong name drops nothing"
+        await operator.press("escape")
+        await operator.at_monitor()
+        await operator.press("colon", *"maintain all", "enter")
+        await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
+        facts = app.screen.query_one("#facts", Static)
+        await operator.until(lambda: "Nothing is expired" in str(facts.content))
+        assert app.screen.focused is not None and app.screen.focused.id == "cancel"
+        await operator.press("enter")
+        await operator.at_monitor()
+        assert [op.verb for op in app.session.background.operations.values()] == ["run"]
+
+
+async def test_cancel_asks_which_when_several_run(
+    console: MakeConsole, rolled_up: psycopg.Connection
+) -> None:
+    app = console()
+
+    async def sleep(connection: Any, report: Any) -> Any:
+        report("sleeping")
+        await connection.execute("select pg_sleep(60)")
+
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = Operator(app, pilot)
+        await operator.at_monitor()
+        operator.monitor.start("first", None, sleep)
+        operator.monitor.start("second", None, sleep)
+        await operator.until(lambda: len(app.session.running) == 2)
+        await operator.press("o")
+        await operator.until(lambda: isinstance(app.screen, LogScreen))
+        assert app.screen.query_one(Tray).display, "the tray is on other screens too"
+        await operator.press("escape", "x")
+        await operator.until(lambda: isinstance(app.screen, ChooseScreen))
+        await operator.press("up", "enter")
+        await operator.until(lambda: [o.verb for o in app.session.running] == ["second"])
+        await operator.press("q")
+        await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
+        await operator.press("escape", "x")
+        await operator.until(lambda: not app.session.running)

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, Select
+from textual.widgets import Input, Select, Static
 
 from console.conftest import MakeConsole
 from console.states import FixedServer, failing, healthy, until
@@ -178,7 +178,11 @@ def test_help(snap_compare: Any, ill: MakeConsole, size: tuple[int, int]) -> Non
 
 
 def test_confirm_drop(snap_compare: Any, ill: MakeConsole) -> None:
-    before = after("ctrl+d", screen_class=ConfirmScreen)
+    async def before(pilot: Pilot[Any]) -> None:
+        await after("ctrl+d", screen_class=ConfirmScreen)(pilot)
+        facts = pilot.app.screen.query_one("#facts", Static)
+        await until(pilot, lambda: "Gone" in str(facts.content))
+
     assert snap_compare(ill(), terminal_size=NARROW, run_before=before)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from rich.text import Text
@@ -12,6 +13,9 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
+
+from tsconsole.errors import TsconsoleError
+from tsconsole.formatting import one_line
 
 
 class ConfirmScreen(ModalScreen[bool]):
@@ -24,18 +28,28 @@ class ConfirmScreen(ModalScreen[bool]):
         Binding("right", "app.focus_next", show=False),
     ]
 
-    def __init__(self, title: str, question: Text, verb: str, typed: str | None = None) -> None:
+    def __init__(
+        self,
+        title: str,
+        question: Text,
+        verb: str,
+        typed: str | None = None,
+        facts: Callable[[], Awaitable[str]] | None = None,
+    ) -> None:
         super().__init__()
         self._title = title
         self._question = question
         self._verb = verb
         self._typed = typed
+        self._facts = facts
 
     def compose(self) -> ComposeResult:
         """The question, the name to be typed, the two ways out."""
         with Vertical(id="box") as box:
             box.border_title = Content(self._title)
             yield Static(self._question, id="question")
+            if self._facts is not None:
+                yield Static("reading what it would take …", id="facts")
             if self._typed is not None:
                 yield Static(Text.assemble("Type ", (self._typed, "bold"), " to confirm:"))
                 yield Input(id="typed")
@@ -46,6 +60,15 @@ class ConfirmScreen(ModalScreen[bool]):
     def on_mount(self) -> None:
         """The harmless way out is the nearest."""
         self.query_one("#typed" if self._typed is not None else "#cancel").focus()
+        if self._facts is not None:
+            self.run_worker(self._read(self._facts), exit_on_error=False)
+
+    async def _read(self, facts: Callable[[], Awaitable[str]]) -> None:
+        try:
+            words = await facts()
+        except TsconsoleError as error:
+            words = f"What it would take is not known: {one_line(error.message)}"
+        self.query_one("#facts", Static).update(Text(words))
 
     @on(Input.Changed, "#typed")
     def compare(self, event: Input.Changed) -> None:

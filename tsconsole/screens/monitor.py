@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import DataTable, Input
 
-from tsconsole import jobs, operations
+from tsconsole import consequences, jobs, operations
 from tsconsole.background import Connection
 from tsconsole.health import summarize
 from tsconsole.models import ErrorEntry, MonitorSnapshot, RollupStatus
@@ -180,6 +180,7 @@ class MonitorScreen(MonitorChoices):
         self._ask(
             "Maintain all", question,
             lambda: self.start("maintain all rollups", None, jobs.maintain(None)),
+            facts=consequences.of_maintenance(None),
         )  # fmt: skip
 
     def _go_where_it_was_left(self, data: MonitorSnapshot) -> None:

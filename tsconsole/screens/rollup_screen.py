@@ -5,14 +5,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 from rich.text import Text
 
-from tsconsole import jobs, operations
+from tsconsole import consequences, jobs, operations
 from tsconsole.actions import Action
 from tsconsole.background import Operation, Work
-from tsconsole.formatting import approximate_seconds, size
+from tsconsole.consequences import Facts
+from tsconsole.formatting import approximate_seconds
 from tsconsole.models import ErrorEntry, RollupStatus
 from tsconsole.screens.choose import ChooseScreen
 from tsconsole.screens.confirm import ConfirmScreen
@@ -98,22 +100,14 @@ class RollupScreen(PollingScreen[Data]):
         target = rollups[0].target_table
         snapshot = self.session.snapshot
         parts = snapshot.partitions if snapshot and snapshot.selected_target == target else ()
-        expired = [part for part in parts if part.state == "expired"]
-        if len(rollups) > 1:
-            question = named("Maintain", rollups)
-            question.append("\n\nPartitions older than their retention period are dropped.")
-        elif expired:
-            question = Text.assemble(
-                "Maintain ", (target, "bold"), "?\n\n",
-                f"It drops {len(expired)} expired partitions with their rows, "
-                f"{size(sum(part.total_bytes for part in expired))}:\n",
-                ", ".join(part.partition_name for part in expired[:6]),
-                " …" if len(expired) > 6 else "",
-            )  # fmt: skip
-        else:
+        if len(rollups) == 1 and not any(part.state == "expired" for part in parts):
             self._each("maintain", rollups, jobs.maintain)
             return
-        self._ask("Maintain", question, lambda: self._each("maintain", rollups, jobs.maintain))
+        question = named("Maintain", rollups)
+        question.append("\n\nPartitions older than their retention period are dropped.")
+        facts = consequences.of_maintenance([rollup.target_table for rollup in rollups])
+        then = partial(self._each, "maintain", rollups, jobs.maintain)
+        self._ask("Maintain", question, then, facts=facts)
 
     def action_verify(self) -> None:
         """Compare the rollups with their sources, over a range that is asked for."""
@@ -150,7 +144,8 @@ class RollupScreen(PollingScreen[Data]):
         # What reads goes before what it reads from.
         ordered = sorted(rollups, key=lambda rollup: -approximate_seconds(rollup.rollup_interval))
         typed = rollups[0].target_table if len(rollups) == 1 else f"drop {len(rollups)}"
-        self._ask("Drop", question, lambda: self._each("drop", ordered, jobs.drop), typed)
+        facts = consequences.of_drop(sorted(dropped))
+        self._ask("Drop", question, partial(self._each, "drop", ordered, jobs.drop), typed, facts)
 
     def action_cancel(self) -> None:
         """Cancel our own operation, else the step that some other backend runs."""
@@ -158,7 +153,7 @@ class RollupScreen(PollingScreen[Data]):
         target = self.subject.target_table if self.subject else None
         if running:
             mine = [operation for operation in running if operation.target == target]
-            self.cancel_operation((mine or list(running))[-1])
+            self._cancel_one(mine or list(running))
             return
         pid = self._backend()
         if pid is not None and target is not None:
@@ -195,6 +190,20 @@ class RollupScreen(PollingScreen[Data]):
 
         if self.subject is not None:
             self.app.push_screen(DetailsScreen(self.session, self.subject))
+
+    def _cancel_one(self, running: Sequence[Operation]) -> None:
+        """Cancel an operation; when there are several, ask which."""
+        if len(running) == 1:
+            self.cancel_operation(running[0])
+            return
+
+        def cancel(choice: int | None) -> None:
+            if choice is not None:
+                self.cancel_operation(running[choice])
+
+        names = [f"{op.title}   {op.note}".rstrip() for op in running]
+        question = Text("Cancel which operation? What it finished stays.")
+        self.app.push_screen(ChooseScreen("Cancel", question, names, len(names) - 1), cancel)
 
     async def action_error(self) -> None:
         """Show the error in full."""
@@ -243,11 +252,21 @@ class RollupScreen(PollingScreen[Data]):
             self.start(verb, f"{len(targets)} rollups", jobs.several(works))
 
     def _ask(
-        self, verb: str, question: Text, then: Callable[[], None], typed: str | None = None
+        self,
+        verb: str,
+        question: Text,
+        then: Callable[[], None],
+        typed: str | None = None,
+        facts: Facts | None = None,
     ) -> None:
-        self.app.push_screen(
-            ConfirmScreen(verb, question, verb, typed), lambda yes: then() if yes else None
-        )
+        """Ask first; what the action would take is read while the question is seen."""
+
+        async def read(facts: Facts) -> str:
+            async with self.session.connect() as connection:
+                return await facts(connection)
+
+        screen = ConfirmScreen(verb, question, verb, typed, facts and partial(read, facts))
+        self.app.push_screen(screen, lambda yes: then() if yes else None)
 
 
 def is_failing(rollup: RollupStatus) -> bool:
