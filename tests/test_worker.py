@@ -16,11 +16,15 @@ from datetime import datetime, timedelta, timezone
 import psycopg
 import pytest
 
+from tests.support import CommandLine
 from tsconsole import operations
 from tsconsole.database import Settings
-from tsconsole.errors import OperationError
-from tsconsole.models import DueRollup, StepResult
-from tsconsole.worker import Refusals, Worker, step_line
+from tsconsole.models import StepResult
+from tsconsole.worker import Worker, WorkerOptions
+from tsconsole.worker.choice import Refusals
+from tsconsole.worker.reporting import step_line
+
+QUICK = WorkerOptions(poll_interval=0.05)
 
 SOURCE = """
 create table raw.readings (ts timestamptz not null, device integer not null, value integer);
@@ -81,7 +85,7 @@ def rows(db: psycopg.Connection, table: str) -> int:
 async def test_worker_fills_a_ladder_exactly(database: str, db: psycopg.Connection) -> None:
     db.execute(SOURCE)
     steps: list[StepResult] = []
-    async with working(Worker(Settings(dsn=database), 0.05, steps.append)):
+    async with working(Worker(Settings(dsn=database), QUICK, steps.append)):
         await until(lambda: pending(db) == 0 and rows(db, "silver.readings_10m") > 0)
     assert {step.outcome for step in steps} <= {"done", "idle", "busy"}
     assert db.execute(DIFFERENT).fetchone() == (0,)
@@ -90,7 +94,7 @@ async def test_worker_fills_a_ladder_exactly(database: str, db: psycopg.Connecti
 async def test_several_workers_share_the_work(database: str, db: psycopg.Connection) -> None:
     db.execute(SOURCE)
     steps: list[StepResult] = []
-    workers = [Worker(Settings(dsn=database), 0.05, steps.append) for _ in range(3)]
+    workers = [Worker(Settings(dsn=database), QUICK, steps.append) for _ in range(3)]
     async with working(*workers):
         await until(lambda: pending(db) == 0)
     assert "failed" not in {step.outcome for step in steps}
@@ -107,7 +111,7 @@ async def test_worker_notices_new_data(database: str, db: psycopg.Connection) ->
         "allowed_lateness => '0', refresh_interval => '100 milliseconds', dimensions => '{}')"
     )
     steps: list[StepResult] = []
-    async with working(Worker(Settings(dsn=database), 0.05, steps.append)):
+    async with working(Worker(Settings(dsn=database), QUICK, steps.append)):
         await until(lambda: pending(db) == 0)
         db.execute("insert into raw.readings values (clock_timestamp(), 1, 424242)")
         await until(
@@ -122,7 +126,7 @@ async def test_worker_goes_on_after_losing_its_connection(
     db.execute(SOURCE)
     settings = Settings(dsn=database, application_name="worker under test")
     steps: list[StepResult] = []
-    async with working(Worker(settings, 0.05, steps.append)):
+    async with working(Worker(settings, QUICK, steps.append)):
         await until(lambda: bool(steps))
         with psycopg.connect(superuser_dsn, autocommit=True) as superuser:
             superuser.execute(
@@ -136,7 +140,7 @@ async def test_worker_goes_on_after_losing_its_connection(
 
 async def test_server_that_is_away_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "tsconsole.worker")
-    async with working(Worker(Settings(dsn="host=/nonexistent dbname=nothing user=nobody"), 0.05)):
+    async with working(Worker(Settings(dsn="host=/nonexistent dbname=nothing user=nobody"), QUICK)):
         await asyncio.sleep(2.5)
     assert len(caplog.records) == 1
     assert "trying again until it works" in caplog.text
@@ -156,48 +160,13 @@ async def test_step_in_hand_ends_before_the_worker_does(
         "select silver.create_rollup_table('raw.slow', 'slow_1m', '1 minute', "
         "look_back_window => '5 minutes', dimensions => '{}')"
     )
-    worker = Worker(Settings(dsn=database), 0.05)
+    worker = Worker(Settings(dsn=database), QUICK)
     running = asyncio.create_task(worker.run())
     await until(lambda: rows(db, "tsconsole.attempt") > 0)
     worker.stop()
     await asyncio.wait_for(running, 20)
     assert rows(db, "silver.timeseries_refresh_log") > 0
     assert rows(db, "tsconsole.attempt") == 0
-
-
-async def test_frontier_first_and_backfills_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    due = [DueRollup(1, "a", "history", None), DueRollup(2, "b", "history", None)]
-    due += [DueRollup(3, "c", "frontier", None)]
-    stepped: list[str] = []
-
-    async def due_rollups(connection: object) -> list[DueRollup]:
-        return due
-
-    async def run_step(connection: object, target: str) -> list[StepResult]:
-        stepped.append(target)
-        return [result(target, "done")]
-
-    monkeypatch.setattr(operations, "due_rollups", due_rollups)
-    monkeypatch.setattr(operations, "run_step", run_step)
-    worker = Worker(Settings())
-    for _ in range(4):
-        assert await worker._round(FakeConnection(), due)
-    assert stepped == ["c", "a", "c", "b", "c", "a", "c", "b"]
-
-
-async def test_rollup_that_refuses_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    async def run_step(connection: object, target: str) -> list[StepResult]:
-        asked.append(target)
-        raise OperationError("dropped meanwhile")
-
-    monkeypatch.setattr(operations, "run_step", run_step)
-    worker = Worker(Settings())
-    due = [DueRollup(1, "gone", "frontier", None)]
-    assert not await worker._round(FakeConnection(), due)
-    assert not await worker._round(FakeConnection(), due)
-    assert asked == ["gone"]
 
 
 def test_refusals_are_forgotten() -> None:
@@ -239,12 +208,6 @@ def test_step_line() -> None:
     )
 
 
-class FakeConnection:
-    """Enough of a connection for a round of steps that are faked too."""
-
-    broken = False
-
-
 def result(
     target: str, outcome: str, sql_state: str | None = None, message: str | None = None
 ) -> StepResult:
@@ -261,3 +224,134 @@ def result(
         sql_state=sql_state,
         error_message=message,
     )
+
+
+def workers(db: psycopg.Connection) -> list[tuple[str, int, bool]]:
+    query = "select name, jobs, seen_at > now() - interval '10 seconds' from tsconsole.worker"
+    return db.execute(query).fetchall()
+
+
+async def test_a_worker_is_listed_while_it_runs(database: str, db: psycopg.Connection) -> None:
+    db.execute(SOURCE)
+    options = WorkerOptions(poll_interval=0.05, jobs=3, name="the first")
+    async with working(Worker(Settings(dsn=database), options)):
+        await until(lambda: workers(db) == [("the first", 3, True)])
+        await until(lambda: pending(db) == 0)
+        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+            [listed] = await operations.list_workers(connection)
+    assert listed.pid == os.getpid() and listed.host
+    assert workers(db) == []
+
+
+async def test_work_begins_when_it_is_announced(database: str, db: psycopg.Connection) -> None:
+    """The next look would be in an hour."""
+    options = WorkerOptions(poll_interval=3600)
+    async with working(Worker(Settings(dsn=database), options)):
+        await until(lambda: len(workers(db)) == 1)
+        await asyncio.sleep(0.5)
+        started = time.monotonic()
+        db.execute(SOURCE)
+        await until(lambda: pending(db) == 0 and rows(db, "silver.readings_10m") > 0, 20)
+        first = time.monotonic() - started
+        db.execute("select silver.invalidate('silver.readings_1m', now() - interval '1 h', now())")
+        started = time.monotonic()
+        await until(lambda: pending(db) == 0, 20)
+        assert time.monotonic() - started < 2, (first, time.monotonic() - started)
+    assert db.execute(DIFFERENT).fetchone() == (0,)
+
+
+async def test_new_data_does_not_wait_for_a_backfill(database: str, db: psycopg.Connection) -> None:
+    """Of two places one is kept: while a step of the past sleeps, the frontier advances."""
+    db.execute(
+        """
+        create view raw.slow as
+        select generate_series(now() - interval '20 minutes', now(), '1 second') as ts,
+               pg_sleep(0.01)::text as nothing;
+        create table raw.quick (ts timestamptz not null, value integer);
+        create index on raw.quick (ts);
+        insert into raw.quick
+        select now() - second * interval '1 second', 1 from generate_series(1, 60) as second;
+        """
+    )
+    create = (
+        "select silver.create_rollup_table(%s, %s, %s::interval, look_back_window => '20 minutes',"
+        " dimensions => '{}', allowed_lateness => '0', processing_window => %s::interval)"
+    )
+    db.execute(create, ["raw.slow", "slow_1m", "1 minute", "1 hour"])
+    db.execute(create, ["raw.quick", "quick_1s", "1 second", None])
+    steps: list[StepResult] = []
+    async with working(Worker(Settings(dsn=database), QUICK, steps.append)):
+        await until(lambda: rows(db, "silver.timeseries_running_steps") > 0)
+        await until(lambda: count(steps, "silver.quick_1s") >= 4)
+        assert count(steps, "silver.slow_1m") == 0
+
+
+def count(steps: list[StepResult], target: str) -> int:
+    return sum(step.target_table == target and step.outcome == "done" for step in steps)
+
+
+async def test_a_step_that_does_not_end_is_cancelled(
+    database: str, db: psycopg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Told to stop, it waits so long and no longer; the step is logged as a failure."""
+    caplog.set_level(logging.INFO, "tsconsole.worker")
+    db.execute(
+        """
+        create table raw.delay (seconds integer);
+        insert into raw.delay values (0);
+        create view raw.endless as
+        select now() - interval '5 minutes' as ts, pg_sleep(seconds)::text as nothing
+        from   raw.delay;
+        """
+    )
+    db.execute(
+        "select silver.create_rollup_table('raw.endless', 'endless_1m', '1 minute', "
+        "look_back_window => '10 minutes', dimensions => '{}')"
+    )
+    db.execute("update raw.delay set seconds = 600")
+    options = WorkerOptions(poll_interval=0.05, stop_within=0.5)
+    worker = Worker(Settings(dsn=database), options)
+    running = asyncio.create_task(worker.run())
+    await until(lambda: rows(db, "tsconsole.attempt") > 0)
+    await asyncio.sleep(0.3)
+    worker.stop()
+    await asyncio.wait_for(running, 10)
+    assert "cancelling 1 steps that did not end in 0.5 s" in caplog.text
+    await until(
+        lambda: rows(db, "pg_stat_activity where state = 'active' and query ~ 'run_rollups'") == 0
+    )
+
+
+async def test_a_worker_maintains(database: str, db: psycopg.Connection) -> None:
+    db.execute(SOURCE)
+    db.execute("call silver.run_rollups()")
+    db.execute("update silver.timeseries_rollup_config set created_at = now() - interval '2 days'")
+    async with working(Worker(Settings(dsn=database), QUICK)):
+        await until(lambda: rows(db, "silver.timeseries_maintenance_log") == 14)
+    assert rows(db, "silver.timeseries_maintenance_log where outcome = 'failed'") == 0
+
+
+async def test_a_worker_may_be_told_not_to_maintain(database: str, db: psycopg.Connection) -> None:
+    db.execute(SOURCE)
+    db.execute("call silver.run_rollups()")
+    db.execute("update silver.timeseries_rollup_config set created_at = now() - interval '2 days'")
+    options = WorkerOptions(poll_interval=0.05, maintenance=False)
+    async with working(Worker(Settings(dsn=database), options)):
+        await asyncio.sleep(1)
+    assert rows(db, "silver.timeseries_maintenance_log") == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--jobs", "0", "--jobs is 0; expected a whole number from 1 to 64."),
+        ("--jobs", "65", "--jobs is 65"),
+        ("--poll", "0", "--poll is 0; expected seconds from 0.05 to 3600."),
+        ("--stop-within", "-1", "--stop-within is -1; expected seconds"),
+    ],
+)
+def test_options_are_checked(
+    capsys: pytest.CaptureFixture[str], option: str, value: str, message: str
+) -> None:
+    ended = CommandLine(capsys)("worker", option, value)
+    assert ended.code == 2 and message in ended.err, ended

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from tsconsole.config import WorkerConfig
 from tsconsole.errors import TsconsoleError
 from tsconsole.intervals import interval_text
 from tsconsole.models import LadderRequest, RollupRequest
+from tsconsole.worker.options import WorkerOptions
 
 
 class ArgumentError(TsconsoleError):
@@ -39,6 +42,26 @@ def creation_request(arguments: Namespace) -> RollupRequest | LadderRequest:
         retention_periods=_retentions(arguments.retention),
         **options,
     )
+
+
+def worker_options(arguments: Namespace, config: WorkerConfig) -> WorkerOptions:
+    """How `tsconsole worker` was asked to work; the configuration file says the rest."""
+    poll = config.poll_interval if arguments.poll is None else arguments.poll
+    jobs = config.jobs if arguments.jobs is None else arguments.jobs
+    stop_within = config.stop_within if arguments.stop_within is None else arguments.stop_within
+    if not 0.05 <= poll <= 3600:
+        raise ArgumentError(f"--poll is {poll:g}; expected seconds from 0.05 to 3600.")
+    if not 1 <= jobs <= 64:
+        raise ArgumentError(f"--jobs is {jobs}; expected a whole number from 1 to 64.")
+    if not 0 <= stop_within <= 86400:
+        raise ArgumentError(f"--stop-within is {stop_within:g}; expected seconds from 0 to 86400.")
+    options = WorkerOptions(
+        poll_interval=poll,
+        jobs=jobs,
+        stop_within=stop_within,
+        maintenance=config.maintenance and not arguments.no_maintenance,
+    )
+    return options if arguments.name is None else replace(options, name=arguments.name)
 
 
 def moment(option: str, text: str | None) -> datetime | None:

@@ -128,7 +128,13 @@ def parser() -> argparse.ArgumentParser:
         add("schedule", schedule_command.schedule, "what is due and who runs it; pg_cron's jobs")
     )
     worker = add("worker", commands.worker, "run what is due until told to stop")
+    worker.add_argument("--jobs", type=int, metavar="N", help="steps side by side; 2 by itself")
     worker.add_argument("--poll", type=float, metavar="SECONDS", help="how often to look")
+    worker.add_argument("--name", help="what to call it in the list of workers")
+    worker.add_argument(
+        "--stop-within", type=float, metavar="SECONDS", help="how long steps may take to end"
+    )
+    worker.add_argument("--no-maintenance", action="store_true", help="steps only")
     checks = add("config", config_commands.config, "check config.toml; its schema; names for keys")
     checks.add_argument("what", choices=["check", "schema", "keys"], help="what to do")
     add("doctor", commands.doctor, "what the database offers, what will hurt, what to do")

@@ -16,7 +16,7 @@ from rich.progress import Progress, TaskID
 
 from tsconsole import advising, installer, operations, tables
 from tsconsole.actions import use_keys
-from tsconsole.arguments import ArgumentError, creation_request, moment
+from tsconsole.arguments import ArgumentError, creation_request, moment, worker_options
 from tsconsole.config import Config, load_config, settings_for
 from tsconsole.database import Settings, connect_once, connected
 from tsconsole.errors import OperationError
@@ -240,14 +240,11 @@ async def _verify(arguments: Namespace, output: Output) -> int:
 
 
 def worker(arguments: Namespace, output: Output) -> int:
-    """Run what is due until SIGTERM or SIGINT; the step in hand ends first."""
+    """Run what is due until SIGTERM or SIGINT; the steps in hand end first."""
     from tsconsole.worker import run_worker
 
     config, settings = _configuration(arguments)
-    poll_interval = config.worker.poll_interval if arguments.poll is None else arguments.poll
-    if not 0.05 <= poll_interval <= 3600:
-        raise ArgumentError(f"--poll is {poll_interval:g}; expected seconds from 0.05 to 3600.")
-    return asyncio.run(run_worker(settings, poll_interval))
+    return asyncio.run(run_worker(settings, worker_options(arguments, config.worker)))
 
 
 def doctor(arguments: Namespace, output: Output) -> int:

@@ -91,6 +91,13 @@ class WorkerConfig:
     poll_interval: float = setting(
         number(0.05, 3600), "seconds between two questions of what is due", 1.0
     )
+    jobs: int = setting(
+        whole(1, 64), "steps side by side; of two or more, one is kept for new data", 2
+    )
+    stop_within: float = setting(
+        number(0, 86400), "seconds that steps may take to end when the worker is told to stop", 60.0
+    )
+    maintenance: bool = setting(SWITCH, "run the tasks of maintenance that are due", True)
 
 
 @dataclass(frozen=True)

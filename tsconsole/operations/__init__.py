@@ -76,11 +76,18 @@ from tsconsole.operations.scheduling import (
     unschedule_elsewhere,
     unschedule_jobs,
 )
+from tsconsole.operations.workers import (
+    beat_worker,
+    forget_worker,
+    seconds_to_next,
+    slowdown,
+)
 
 __all__ = [
     "ConnectionLost",
     "OperationError",
     "apply_retention",
+    "beat_worker",
     "bulk_load",
     "cancel_step",
     "create_ladder",
@@ -95,6 +102,7 @@ __all__ = [
     "expired_partitions",
     "extensions",
     "follow_advice",
+    "forget_worker",
     "get_error",
     "invalidate",
     "job_names",
@@ -127,9 +135,11 @@ __all__ = [
     "schedule_elsewhere",
     "schedule_jobs",
     "schedule_snapshot",
+    "seconds_to_next",
     "server_info",
     "set_refresh_interval",
     "set_retention",
+    "slowdown",
     "source_columns",
     "source_tables",
     "targets_of",
