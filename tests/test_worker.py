@@ -36,6 +36,8 @@ select silver.create_rollup_ladder('raw.readings', '{1 minute, 10 minutes}', 're
                                    dimensions => '{device}', allowed_lateness => '1 second');
 """
 
+ACTIVE = "pg_stat_activity where query like 'call silver.run_rollups%' and state = 'active'"
+
 DIFFERENT = """
 with expected as (
     select date_bin('1 minute', ts, '2000-01-03 00:00:00+00') as ts, device,
@@ -317,9 +319,7 @@ async def test_a_step_that_does_not_end_is_cancelled(
     worker.stop()
     await asyncio.wait_for(running, 10)
     assert "cancelling 1 steps that did not end in 0.5 s" in caplog.text
-    await until(
-        lambda: rows(db, "pg_stat_activity where state = 'active' and query ~ 'run_rollups'") == 0
-    )
+    await until(lambda: rows(db, ACTIVE) == 0)
 
 
 async def test_a_worker_maintains(database: str, db: psycopg.Connection) -> None:
