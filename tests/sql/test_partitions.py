@@ -355,3 +355,29 @@ def test_nothing_to_make_is_quick(db: Connection) -> None:
         )
         times.append((time.perf_counter() - started) / 100)
     assert min(times) < 0.001
+
+
+def test_a_backfill_makes_all_it_needs_first(db: Connection) -> None:
+    """Before the first step, and nothing for the years in which there are no rows."""
+    db.execute("create table raw.m (ts timestamptz, v float8); create index on raw.m (ts)")
+    db.execute(
+        "insert into raw.m select day + hour * interval '7 hours', 1 from unnest(%s) day, "
+        "generate_series(0, 9) hour",
+        [[at(1), at(10), datetime(2020, 1, 1, tzinfo=UTC)]],
+    )
+    db.execute("select silver.create_rollup_table('raw.m', 'm_1h', '1 hour', '10 years',"
+               " chunk_interval := '1 day')")  # fmt: skip
+    assert ranges(db) == []
+    db.execute("select tsconsole.prepare_step(id) from silver.timeseries_rollup_config")
+    db.execute("call silver.run_rollups('silver.m_1h', 1)")
+    [[left]] = db.execute(
+        "select tsconsole.history_left(id) is not null from silver.timeseries_rollup_config"
+    ).fetchall()
+    made = ranges(db)
+    assert left or len(made) == 9
+    assert [row[0] for row in made if row[0].year == 2020] == [
+        datetime(2020, 1, day, tzinfo=UTC) for day in (1, 2, 3)
+    ]
+    db.execute("call silver.run_rollups('silver.m_1h')")
+    assert ranges(db) == made
+    assert db.execute("select * from silver.verify_rollup('silver.m_1h')").fetchall() == []

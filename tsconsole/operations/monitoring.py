@@ -94,7 +94,7 @@ PARTITIONS = """
            p.table_bytes, p.index_bytes, p.total_bytes, p.bytes_per_row, p.dead_rows,
            p.last_vacuum, p.last_analyze, p.state
       from (select to_regclass(%(target)s::text)) as named (relation)
-     cross join lateral silver.get_partition_stats(named.relation) as p
+     cross join lateral tsconsole.newest_partition_stats(named.relation, %(limit)s) as p
      where named.relation is not null
        and p.total_bytes is not null
      order by p.range_start desc nulls last, p.partition_name

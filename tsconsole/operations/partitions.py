@@ -20,10 +20,9 @@ PARTITIONS = """
     select p.partition_name, p.range_start, p.range_end, p.row_estimate, p.estimated_at,
            p.table_bytes, p.index_bytes, p.total_bytes, p.bytes_per_row, p.dead_rows,
            p.last_vacuum, p.last_analyze, p.state
-      from silver.get_partition_stats(
-           tsconsole.find_table(%(table)s, tsconsole.visible_table(%(table)s))) as p
+      from tsconsole.newest_partition_stats(
+           tsconsole.find_table(%(table)s, tsconsole.visible_table(%(table)s)), %(limit)s) as p
      order by p.range_start desc nulls last, p.partition_name
-     limit %(limit)s
 """
 
 EXPIRED = """

@@ -64,7 +64,7 @@ comment on function tsconsole.time_limits(regclass) is
 Example: select * from tsconsole.time_limits(''silver.meters_1h'');';
 
 
-create or replace function silver.get_partition_stats(table_name regclass)
+create or replace function tsconsole.newest_partition_stats(parent regclass, how_many integer)
 returns table (
     partition_name text, range_start timestamptz, range_end timestamptz, row_estimate bigint, estimated_at timestamptz,
     table_bytes bigint, index_bytes bigint, total_bytes bigint, bytes_per_row float8, dead_rows bigint,
@@ -73,14 +73,16 @@ returns table (
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select tsconsole.qualified_name(p.part), p.range_start, p.range_end, rows.estimate::bigint, s.estimated_at,
+    select format('%I.%I', n.nspname, c.relname), p.range_start, p.range_end, rows.estimate::bigint, s.estimated_at,
            size.heap, size.indexes, size.heap + size.indexes,
            (size.heap + size.indexes) / nullif(rows.estimate, 0)::float8,
            s.dead_rows, s.last_vacuum, s.last_analyze,
            tsconsole.part_state(p.range_start, p.range_end, l.clock, l.watermark, l.expires)
-    from tsconsole.time_limits(table_name) l
-    cross join tsconsole.stored_parts(table_name) p
+    from tsconsole.time_limits(parent) l
+    -- Sizes are asked of the file system, which takes most of the time: not for more partitions than are wanted.
+    cross join (select s.* from tsconsole.stored_parts(parent) s order by s.range_start desc nulls last limit how_many) p
     join pg_class c on c.oid = p.part
+    join pg_namespace n on n.oid = c.relnamespace
     cross join lateral (
         select greatest(v.last_vacuum, v.last_autovacuum) as last_vacuum, greatest(v.last_analyze, v.last_autoanalyze) as last_analyze,
                greatest(v.last_vacuum, v.last_autovacuum, v.last_analyze, v.last_autoanalyze) as estimated_at,
@@ -92,7 +94,25 @@ as $$
     cross join lateral (
         select case when c.reltuples < 0 or s.estimated_at is not null then s.live_rows else c.reltuples end as estimate) rows
     cross join lateral (select pg_table_size(c.oid) as heap, pg_indexes_size(c.oid) as indexes) size
-    order by p.range_start nulls last, 1;
+    -- A partition that is dropped meanwhile has no size any more.
+    where size.heap is not null;
+$$;
+
+comment on function tsconsole.newest_partition_stats(regclass, integer) is
+'The newest partitions of a table as silver.get_partition_stats shows them; null means all.
+Example: select * from tsconsole.newest_partition_stats(''silver.meters_1h'', 200);';
+
+
+create or replace function silver.get_partition_stats(table_name regclass)
+returns table (
+    partition_name text, range_start timestamptz, range_end timestamptz, row_estimate bigint, estimated_at timestamptz,
+    table_bytes bigint, index_bytes bigint, total_bytes bigint, bytes_per_row float8, dead_rows bigint,
+    last_vacuum timestamptz, last_analyze timestamptz, state text
+)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select * from tsconsole.newest_partition_stats(table_name, null) s order by s.range_start nulls last, 1;
 $$;
 
 comment on function silver.get_partition_stats(regclass) is

@@ -72,6 +72,42 @@ comment on function tsconsole.make_room_for_rows(silver.timeseries_rollup_config
 Example: see silver.perform_step.';
 
 
+create or replace function tsconsole.make_room_for_history(config silver.timeseries_rollup_config) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    stops_at timestamptz := clock_timestamp() + interval '2 seconds';
+    missing  tstzmultirange;
+    gap      tstzrange;
+    reached  timestamptz;
+    last_row timestamptz;
+begin
+    if not tsconsole.has_time_index((config).source_table, (config).time_column) then
+        return;
+    end if;
+    execute format('select range_agg(tstzrange(greatest(lo, $1), hi)) from %s where kind = ''h'' and hi > $1', tsconsole.pending_table((config).id))
+    into missing using greatest(tsconsole.kept_before(config), tsconsole.earliest_time());
+    missing := missing - coalesce((select range_agg(tstzrange(p.range_start, p.range_end)) from tsconsole.partitions((config).target_table) p
+                                   where p.range_start is not null), '{}');
+    -- From row to row by index, newest first, as history goes.
+    for gap in select g from unnest(missing) g order by g desc loop
+        reached := upper(gap);
+        while reached > lower(gap) and clock_timestamp() < stops_at loop
+            last_row := tsconsole.bucket_floor(config, tsconsole.edge_row(config, 'max', lower(gap), reached));
+            exit when last_row is null or last_row < lower(gap);
+            perform tsconsole.ensure_partitions((config).id, last_row, last_row + interval '1 microsecond');
+            reached := (select p.range_start from tsconsole.partitions((config).target_table) p where p.range_start <= last_row and p.range_end > last_row);
+        end loop;
+    end loop;
+end;
+$$;
+
+comment on function tsconsole.make_room_for_history(silver.timeseries_rollup_config) is
+'Makes all partitions that a backfill will write to, before its first step, so that the workers that share it do not wait for each other. Takes 2 s at most; the next step goes on. Steps make what is missing for a source without an index on its time column.
+Example: see tsconsole.prepare_step.';
+
+
 create or replace function tsconsole.make_room_by_reading(config silver.timeseries_rollup_config, lo timestamptz, hi timestamptz) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp

@@ -106,6 +106,9 @@ begin
     -- Partitions come in this short transaction, because the lock that attaches one would be held to the end of a
     -- step. What fails here fails again in the step, where it is logged.
     begin
+        if chosen_work = 'history' then
+            perform tsconsole.make_room_for_history(config);
+        end if;
         range := tsconsole.choose_range(config, chosen_work, tsconsole.possible_horizon(config));
         if range.hi is not null then
             perform tsconsole.make_room(config, chosen_work, range);
