@@ -69,6 +69,20 @@ def test_retention(cli: CommandLine, parts: psycopg.Connection) -> None:
     assert "ever" in cli("retention", "raw.parts", "--set", "never").out
 
 
+def test_rebuild(cli: CommandLine, parts: psycopg.Connection) -> None:
+    cli("run")
+    assert "Every partition has" in cli("partitions", "silver.parts", "--rebuild", "--dry-run").out
+    parts.execute("select silver.alter_rollup('silver.parts', chunk_interval := '7 days')")
+    dry = cli("partitions", "silver.parts", "--rebuild", "--dry-run")
+    assert dry.code == 0 and "split" in dry.out, dry
+    assert len(json.loads(cli("partitions", "silver.parts", "--json").out)["partitions"]) == 2
+    done = cli("partitions", "silver.parts", "--rebuild", "--json")
+    steps = json.loads(done.out)["steps"]
+    assert done.code == 0 and steps[-1]["outcome"] == "swapped", done
+    assert len(json.loads(cli("partitions", "silver.parts", "--json").out)["partitions"]) > 7
+    assert cli("verify", "silver.parts").code == 0
+
+
 def test_bad_input(cli: CommandLine, parts: psycopg.Connection) -> None:
     for arguments, message in (
         (("retention", "--set", "1d"), "--set needs a table"),
@@ -76,6 +90,8 @@ def test_bad_input(cli: CommandLine, parts: psycopg.Connection) -> None:
         (("retention", "raw.parts", "--set", "5m"), "shorter than what silver.parts needs"),
         (("retention", "raw.parts", "--set", "soon"), "soon"),
         (("retention", "raw.nothing"), "raw.nothing"),
+        (("partitions", "raw.parts", "--dry-run"), "--dry-run goes with --rebuild"),
+        (("partitions", "raw.parts", "--rebuild"), "raw.parts is not a rollup"),
     ):
         ended = cli(*arguments)
         assert ended.code == 2 and message in ended.err and "Traceback" not in ended.err, ended

@@ -166,6 +166,10 @@ def _partition_options(
 ) -> None:
     partitions.add_argument("table", help="a rollup, or any partitioned table")
     partitions.add_argument("--limit", type=int, default=1000, metavar="N", help="the newest N")
+    partitions.add_argument(
+        "--rebuild", action="store_true", help="split or merge them to the present chunk interval"
+    )
+    partitions.add_argument("--dry-run", action="store_true", help="with --rebuild: only say which")
     retention.add_argument("table", nargs="?", help="a rollup or a source; without it, all")
     retention.add_argument("--dry-run", action="store_true", help="only say what would go")
     retention.add_argument(

@@ -13,15 +13,27 @@ from tsconsole.commands import settings_of
 from tsconsole.database import connected
 from tsconsole.formatting import moment, one_line, short_number, size
 from tsconsole.intervals import interval_text, short_interval
-from tsconsole.models import ExpiredPartition, PartitionStat, Retention
+from tsconsole.models import (
+    ExpiredPartition,
+    PartitionRebuild,
+    PartitionStat,
+    RebuildStep,
+    Retention,
+)
 from tsconsole.output import Output
 
 _COLOURS = {"expired": "yellow", "premade": "dim", "keep": "yellow"}
 
 
 def partitions(arguments: Namespace, output: Output) -> int:
-    """Show the partitions of a rollup or a source: ranges, rows, sizes, and what each is for."""
-    return asyncio.run(_partitions(arguments, output))
+    """Show the partitions of a rollup or a source: ranges, rows, sizes, and what each is for.
+
+    With --rebuild those of a rollup that do not have its present chunk interval are split or
+    merged, in short steps; it can be interrupted at any time and run again.
+    """
+    if arguments.dry_run and not arguments.rebuild:
+        raise ArgumentError("--dry-run goes with --rebuild.")
+    return asyncio.run((_rebuild if arguments.rebuild else _partitions)(arguments, output))
 
 
 async def _partitions(arguments: Namespace, output: Output) -> int:
@@ -54,6 +66,52 @@ def _partition_row(partition: PartitionStat) -> list[str | Text]:
         size(partition.total_bytes),
         Text(partition.state, style=_COLOURS.get(partition.state, "")),
     ]
+
+
+async def _rebuild(arguments: Namespace, output: Output) -> int:
+    steps: list[RebuildStep] = []
+    async with connected(settings_of(arguments)) as connection:
+        plan = await operations.plan_rebuild(connection, arguments.table)
+        if not arguments.dry_run:
+            with output.progress() as progress:
+                bar = progress.add_task("splitting and merging", total=None)
+                steps = await operations.rebuild_partitions(
+                    connection,
+                    arguments.table,
+                    lambda step: progress.update(bar, description=one_line(step.detail)),
+                )
+    is_stuck = bool(steps) and steps[-1].outcome == "busy"
+    if output.as_json:
+        output.result({"plan": plan, "steps": steps, "dry_run": arguments.dry_run})
+    elif arguments.dry_run:
+        _print_plan(output, plan)
+    else:
+        swapped = sum(step.outcome == "swapped" for step in steps)
+        output.line(f"{swapped} groups of partitions were split or merged.")
+        if is_stuck:
+            output.note(f"It is not finished: {steps[-1].detail}. Run it again to go on.")
+    return 1 if is_stuck else 0
+
+
+def _print_plan(output: Output, plan: list[PartitionRebuild]) -> None:
+    if not plan:
+        output.line("Every partition has the present chunk interval.")
+        return
+    output.table(
+        ("WORK", "FROM", "TO", "PARTITIONS", "BECOME", "SIZE"),
+        [
+            [
+                group.work,
+                moment(group.range_start),
+                moment(group.range_end),
+                str(group.partitions),
+                str(group.becomes),
+                size(group.total_bytes),
+            ]
+            for group in plan
+        ],
+        right=("PARTITIONS", "BECOME", "SIZE"),
+    )
 
 
 def retention(arguments: Namespace, output: Output) -> int:

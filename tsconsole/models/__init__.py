@@ -29,8 +29,10 @@ from tsconsole.models.monitor import (
 from tsconsole.models.partitions import (
     ChunkChoice,
     ExpiredPartition,
+    PartitionRebuild,
     PartitionStat,
     PartitionState,
+    RebuildStep,
     Retention,
     RetentionAction,
 )
@@ -103,10 +105,12 @@ __all__ = [
     "MaintenanceTask",
     "MonitorSnapshot",
     "Outcome",
+    "PartitionRebuild",
     "PartitionStat",
     "PartitionState",
     "PlannedTask",
     "Progress",
+    "RebuildStep",
     "RefreshRun",
     "RemovedJob",
     "Retention",

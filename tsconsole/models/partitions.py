@@ -63,3 +63,23 @@ class ExpiredPartition:
     action: Literal["drop", "archive", "keep"]
     """`keep` when something still needs it; the reason says what."""
     reason: str
+
+
+@dataclass(frozen=True)
+class PartitionRebuild:
+    """Partitions of a target that do not have its present interval: to be split or merged."""
+
+    work: Literal["split", "merge"]
+    range_start: datetime
+    range_end: datetime
+    partitions: int
+    becomes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class RebuildStep:
+    """One short step of splitting and merging."""
+
+    outcome: Literal["begun", "copied", "swapped", "restarted", "busy", "done"]
+    detail: str

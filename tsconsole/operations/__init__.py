@@ -45,6 +45,8 @@ from tsconsole.operations.partitions import (
     expired_partitions,
     list_retention,
     partitions_of,
+    plan_rebuild,
+    rebuild_partitions,
     set_retention,
 )
 from tsconsole.operations.running import (
@@ -120,8 +122,10 @@ __all__ = [
     "partition_stats",
     "partitions_of",
     "pause",
+    "plan_rebuild",
     "planned_tasks",
     "progress",
+    "rebuild_partitions",
     "recommend_indexes",
     "repair",
     "resume",

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
-from tsconsole.models import ExpiredPartition, PartitionStat, Retention
+from tsconsole.models import (
+    ExpiredPartition,
+    PartitionRebuild,
+    PartitionStat,
+    RebuildStep,
+    Retention,
+)
 from tsconsole.operations.calls import Connection, fetch, operation
 
 OnPartition = Callable[[ExpiredPartition], None]
+OnRebuild = Callable[[RebuildStep], None]
+
+BUSY_TRIES = 20
+"""Half a second each: how long a rebuild waits for a reader or a step before it gives up."""
 
 RETENTION = """
     select r.table_name, r.is_source, r.retention_period::text as retention_period,
@@ -87,3 +98,46 @@ async def apply_retention(
                 on_partition(partition)
         if not went:
             return gone + found
+
+
+@operation
+async def plan_rebuild(connection: Connection, target: str) -> list[PartitionRebuild]:
+    """The partitions that do not have the target's present interval, oldest first."""
+    query = """
+        select p.work, p.range_start, p.range_end, p.partitions, p.becomes,
+               coalesce(p.total_bytes, 0) as total_bytes
+          from silver.plan_partition_rebuild(%s::text) as p
+    """
+    return await fetch(connection, PartitionRebuild, query, [target])
+
+
+@operation
+async def rebuild_partitions(
+    connection: Connection, target: str, on_step: OnRebuild | None = None
+) -> list[RebuildStep]:
+    """Split and merge the target's partitions to its present interval, a transaction a step.
+
+    Can be interrupted between any two steps and called again. When the last step is `busy`, its
+    detail says what stood in the way for ten seconds.
+    """
+    query = """
+        select s.outcome, s.detail
+          from tsconsole.rebuild_step(
+               tsconsole.find_table(%(table)s, tsconsole.visible_table(%(table)s))) as s
+    """
+    steps: list[RebuildStep] = []
+    waited = 0
+    while True:
+        [step] = await fetch(connection, RebuildStep, query, {"table": target})
+        if on_step is not None:
+            on_step(step)
+        if step.outcome == "done":
+            return steps
+        if step.outcome != "busy":
+            waited = 0
+            steps.append(step)
+        elif waited < BUSY_TRIES:
+            waited += 1
+            await asyncio.sleep(0.5)
+        else:
+            return [*steps, step]

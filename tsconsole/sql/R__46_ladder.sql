@@ -122,6 +122,7 @@ begin
         perform pg_advisory_xact_lock(tsconsole.lock_class(work), config.id::integer);
     end loop;
     perform tsconsole.drop_live_view(config);
+    perform tsconsole.cancel_rebuild(config.id);
     execute format('drop table if exists %s', tsconsole.pending_table(config.id));
     if not keep_data and exists (select from pg_class c where c.oid = target) then
         execute format('drop table %s', tsconsole.qualified_name(target));

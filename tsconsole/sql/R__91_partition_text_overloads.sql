@@ -23,3 +23,15 @@ end;
 comment on function silver.apply_retention(text, boolean) is
 'As silver.apply_retention(regclass, boolean), with the name of the table as text; without one, all tables.
 Example: see there.';
+
+
+create or replace function silver.plan_partition_rebuild(target text)
+returns table (work text, range_start timestamptz, range_end timestamptz, partitions integer, becomes integer, total_bytes bigint)
+language sql stable
+begin atomic
+    select * from silver.plan_partition_rebuild(tsconsole.find_table(target, tsconsole.visible_table(target)));
+end;
+
+comment on function silver.plan_partition_rebuild(text) is
+'As silver.plan_partition_rebuild(regclass), with the name of the table as text.
+Example: see there.';

@@ -31,6 +31,7 @@ create table tsconsole.partition_rebuild (
     rollup_id      bigint      primary key references silver.timeseries_rollup_config on delete cascade,
     old_partitions oid[]       not null,
     new_tables     oid[]       not null,
+    edges          timestamptz[] not null,
     range_start    timestamptz not null,
     range_end      timestamptz not null,
     copied_to      timestamptz not null,
@@ -38,6 +39,6 @@ create table tsconsole.partition_rebuild (
     begun_at       timestamptz not null default clock_timestamp()
 );
 
-comment on table tsconsole.partition_rebuild is 'Partitions of a target that are being split or merged: which, into which tables, and how far the rows were copied. What steps with a higher id than log_mark in the refresh log have written is copied again before the new ones take the place of the old. A row that is left over is taken up by the next run.';
+comment on table tsconsole.partition_rebuild is 'Partitions of a target that are being split or merged: which, into which tables with which edges, and how far the rows were copied. What steps with a higher id than log_mark in the refresh log have written is copied again before the new ones take the place of the old. A row that is left over is taken up by the next run.';
 
 insert into tsconsole.schema_history (file_name) values ('V3__partition_upkeep.sql');
