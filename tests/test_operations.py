@@ -404,3 +404,37 @@ async def test_retention_of_a_source(connection: Connection) -> None:
     assert went.action == "archive" and gone == ["raw.old"]
     assert await operations.expired_partitions(connection) == []
     assert await operations.verify(connection, "silver.parts") == []
+
+
+async def test_everything_about_a_rollup(rolled_up: Connection, db: psycopg.Connection) -> None:
+    target = "silver.readings_1h"
+    await operations.create_rollup(
+        rolled_up,
+        replace(HOURLY, source=target, target="silver.readings_1d", rollup_interval="1 day"),
+    )
+    await operations.invalidate(
+        rolled_up, target, datetime(2025, 3, 1, tzinfo=timezone.utc),
+        datetime(2025, 3, 1, 2, tzinfo=timezone.utc),
+    )  # fmt: skip
+    for message in ("no", "no", "never"):
+        db.execute(
+            "insert into silver.timeseries_error_log (rollup_id, source_table, target_table,"
+            " error_message) values (1, 'raw.readings', %s, %s)", [target, message],
+        )  # fmt: skip
+    found = await operations.rollup_details(rolled_up, target)
+    check_types(found.definition)
+    assert [one.target_table for one in found.ladder] == [target, "silver.readings_1d"]
+    assert found.definition is not None and found.definition.target_table == target
+    assert found.progress is not None and found.progress.fraction == 1
+    assert found.runs and found.partitions and not found.steps
+    for row in (*found.runs, *found.pending, *found.errors):
+        check_types(row)
+    assert [(p.work, p.range_end - p.range_start) for p in found.pending] == [  # type: ignore[operator]
+        ("recompute", timedelta(hours=2))
+    ]
+    assert [(g.error_message, g.errors) for g in found.errors] == [("never", 1), ("no", 2)]
+    assert found.error is not None and found.error.error_message == "never"
+
+    # Gone: no error, nothing found.
+    gone = await operations.rollup_details(rolled_up, "silver.nothing")
+    assert gone.definition is None and not gone.ladder and not gone.runs and gone.error is None

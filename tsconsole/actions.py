@@ -166,6 +166,10 @@ ACTIONS: tuple[Action, ...] = (
         ("reader",), 10,
     ),
     Action(
+        "copy", "c", "Copy SQL", "copy the SQL that creates it again, over SSH too",
+        "What is shown", ("details",), 67,
+    ),
+    Action(
         "back", "escape", "Back", "go back", "Program",
         ("details", "create", "log", "reader", "help", "statements", *_SIDE), 80,
     ),

@@ -13,7 +13,15 @@ import pytest
 from textual.pilot import Pilot
 
 from tsconsole import operations
-from tsconsole.models import ErrorEntry, MonitorSnapshot, PartitionStat
+from tsconsole.models import (
+    ErrorEntry,
+    MonitorSnapshot,
+    PartitionStat,
+    PendingRange,
+    RollupDetails,
+    RollupStatus,
+    RunningStep,
+)
 
 NOW = datetime(2026, 3, 14, 12, 7, 10, tzinfo=timezone.utc)
 """The clock of the database, as the pictures show it."""
@@ -35,7 +43,7 @@ def moved(value: Any, by: timedelta) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(moved(item, by) for item in value)
     # The rows of a target lie at fixed dates, and so do its partitions.
-    if is_dataclass(value) and not isinstance(value, (type, PartitionStat)):
+    if is_dataclass(value) and not isinstance(value, (type, PartitionStat, PendingRange)):
         changes = {field.name: moved(getattr(value, field.name), by) for field in fields(value)}
         return replace(value, **changes)
     return value
@@ -51,6 +59,7 @@ class FixedServer:
         for name in ("list_errors", "list_runs", "get_error", "definition"):
             self._replace(name, self._moved)
         self._replace("monitor_snapshot", self._snapshot)
+        self._replace("rollup_details", self._details)
         self._replace("server_info", lambda found: replace(
             found, version="16.4", user="operator", host="bastion-db", port=5432, database="iot",
             is_superuser=False))  # fmt: skip
@@ -68,19 +77,35 @@ class FixedServer:
 
     def _snapshot(self, found: MonitorSnapshot) -> MonitorSnapshot:
         snapshot: MonitorSnapshot = self._moved(found)
-        rollups = [
-            replace(rollup, lag=NOW - rollup.last_processed_time)
-            if rollup.last_processed_time
-            else rollup
-            for rollup in snapshot.operations
-        ]
-        # Which backend it is, and how far it can come by now, is another in every run.
-        steps = tuple(
-            replace(step, worker_pid=4711, role_name="rollup", application_name="tsconsole worker",
-                    window_end=NOW.replace(minute=0, second=0))
-            for step in snapshot.steps
+        return replace(
+            snapshot, operations=_with_lag(snapshot.operations), steps=_the_same(snapshot.steps),
+            database_time=NOW,
         )  # fmt: skip
-        return replace(snapshot, operations=tuple(rollups), steps=steps, database_time=NOW)
+
+    def _details(self, found: RollupDetails) -> RollupDetails:
+        details: RollupDetails = self._moved(found)
+        return replace(
+            details, ladder=_with_lag(details.ladder), steps=_the_same(details.steps),
+            database_time=NOW,
+        )  # fmt: skip
+
+
+def _with_lag(rollups: tuple[RollupStatus, ...]) -> tuple[RollupStatus, ...]:
+    return tuple(
+        replace(rollup, lag=NOW - rollup.last_processed_time)
+        if rollup.last_processed_time
+        else rollup
+        for rollup in rollups
+    )
+
+
+def _the_same(steps: tuple[RunningStep, ...]) -> tuple[RunningStep, ...]:
+    """Which backend it is, and how far it can come by now, is another in every run."""
+    return tuple(
+        replace(step, worker_pid=4711, role_name="rollup", application_name="tsconsole worker",
+                window_end=NOW.replace(minute=0, second=0))
+        for step in steps
+    )  # fmt: skip
 
 
 SOURCE = """

@@ -107,6 +107,8 @@ def test_what_changes_the_database_says_so() -> None:
         "fuzzy",
         "health",
         "intervals",
+        "screens.details_text",
+        "time_axis",
         "widgets.banner",
     ],
 )

@@ -201,7 +201,19 @@ def test_error_in_full(snap_compare: Any, ill: MakeConsole) -> None:
 
 
 @pytest.mark.parametrize("size", [NARROW, (120, 45), WIDE])
-def test_details(snap_compare: Any, ill: MakeConsole, size: tuple[int, int]) -> None:
+def test_details(
+    snap_compare: Any, ill: MakeConsole, db: psycopg.Connection, size: tuple[int, int]
+) -> None:
+    db.execute("update silver.timeseries_refresh_log"
+               " set predicted_duration = duration * (0.8 + (id % 5) * 0.1)")  # fmt: skip
+    db.execute("update silver.timeseries_refresh_log set work = 'recompute' where id % 3 = 0")
+    # Six: gold.billing_1h. The past up to a fortnight, and two late ranges.
+    db.execute(
+        "insert into tsconsole.pending_6 (lo, hi, all_series, kind) values"
+        " ('2024-03-10', '2024-08-01', true, 'h'), ('2025-06-01', '2025-06-02', true, 'l'),"
+        " ('2025-11-01', '2025-11-20', true, 'l')"
+    )
+
     async def before(pilot: Pilot[Any]) -> None:
         await at_monitor(pilot)
         await pilot.press("enter")

@@ -109,3 +109,42 @@ async def test_a_read_only_console_cancels_nothing(
         await operator.press("x")
         assert any("read-only" in words for words in operator.said)
         assert app.session.background.operations == {}
+
+
+async def test_details_show_what_is_pending_and_copy_the_definition(
+    console: MakeConsole, billing: psycopg.Connection
+) -> None:
+    db, app = billing, console()
+    db.execute("""
+        select silver.create_rollup_table('raw.billing', 'silver.b_1h', '1 hour');
+        select silver.create_rollup_table('silver.b_1h', 'silver.b_1d', '1 day');
+        select silver.perform_rollup('silver.b_1h');
+        select silver.invalidate('silver.b_1h', now() - interval '20 h', now() - interval '18 h');
+        insert into silver.timeseries_error_log (rollup_id, source_table, target_table, sql_state,
+            error_message) select 1, 'raw.billing', 'silver.b_1h', '22012', 'division by zero'
+            from generate_series(1, 3);
+    """)
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = Operator(app, pilot)
+        await operator.at_monitor()
+        await operator.until(lambda: operator.monitor.subject is not None)
+        while operator.monitor.subject.target_table != "silver.b_1h":  # type: ignore[union-attr]
+            await operator.press("down")
+        await operator.press("enter")
+        await operator.until(
+            lambda: isinstance(app.screen, DetailsScreen) and app.screen._details is not None
+        )
+
+        def text(name: str) -> str:
+            return str(app.screen.query_one(f"#{name}").content)  # type: ignore[attr-defined]
+
+        assert "late changes" in text("pending") and "█" in text("pending")
+        assert "22012 ×3" in text("errors") and "division by zero" in text("errors")
+        assert "silver.b_1d" in text("ladder")
+        await operator.press("c")
+        assert app.clipboard.startswith("select silver.create_rollup_table(")
+        # The other rollups are still known when one comes back.
+        await operator.press("escape")
+        await operator.at_monitor()
+        assert operator.status("silver.b_1d") is not None
+        db.execute("select silver.drop_rollup('silver.b_1d')")

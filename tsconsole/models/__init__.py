@@ -25,6 +25,7 @@ from tsconsole.models.installation import (
 from tsconsole.models.monitor import (
     ActivityMinute,
     MonitorSnapshot,
+    RollupDetails,
 )
 from tsconsole.models.partitions import (
     ChunkChoice,
@@ -41,8 +42,10 @@ from tsconsole.models.rollups import (
     Difference,
     DueRollup,
     ErrorEntry,
+    ErrorGroup,
     Health,
     Outcome,
+    PendingRange,
     Progress,
     RefreshRun,
     RetryEntry,
@@ -93,6 +96,7 @@ __all__ = [
     "Difference",
     "DueRollup",
     "ErrorEntry",
+    "ErrorGroup",
     "ExpiredPartition",
     "Extension",
     "Health",
@@ -108,6 +112,7 @@ __all__ = [
     "PartitionRebuild",
     "PartitionStat",
     "PartitionState",
+    "PendingRange",
     "PlannedTask",
     "Progress",
     "RebuildStep",
@@ -117,6 +122,7 @@ __all__ = [
     "RetentionAction",
     "RetryEntry",
     "RollupDefinition",
+    "RollupDetails",
     "RollupOptions",
     "RollupRequest",
     "RollupStatus",

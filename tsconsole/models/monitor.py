@@ -6,7 +6,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tsconsole.models.partitions import PartitionStat
-from tsconsole.models.rollups import ErrorEntry, RetryEntry, RollupStatus, RunningStep
+from tsconsole.models.rollups import (
+    ErrorEntry,
+    ErrorGroup,
+    PendingRange,
+    Progress,
+    RefreshRun,
+    RetryEntry,
+    RollupDefinition,
+    RollupStatus,
+    RunningStep,
+)
 
 
 @dataclass(frozen=True)
@@ -38,3 +48,22 @@ class MonitorSnapshot:
     """The latest minutes; None when they were not asked for."""
     steps: tuple[RunningStep, ...] = field(default=())
     """Who runs what, where that was asked for."""
+
+
+@dataclass(frozen=True)
+class RollupDetails:
+    """Everything about one rollup, read in one round trip."""
+
+    database_time: datetime
+    is_standby: bool
+    ladder: tuple[RollupStatus, ...]
+    """The rollups that it is chained with, and itself."""
+    definition: RollupDefinition | None
+    """None when it is no rollup any more."""
+    progress: Progress | None
+    steps: tuple[RunningStep, ...]
+    runs: tuple[RefreshRun, ...]
+    errors: tuple[ErrorGroup, ...]
+    error: ErrorEntry | None
+    pending: tuple[PendingRange, ...]
+    partitions: tuple[PartitionStat, ...]

@@ -141,6 +141,30 @@ class RefreshRun:
     rows_written: int | None
     rows_deleted: int | None
     worker_pid: int | None
+    predicted_duration: timedelta | None = None
+    """What it was expected to take; None while there was nothing to learn from."""
+
+
+@dataclass(frozen=True)
+class PendingRange:
+    """A stretch of a rollup that is still to be computed."""
+
+    work: Literal["history", "recompute", "refill"]
+    range_start: datetime | None
+    range_end: datetime | None
+
+
+@dataclass(frozen=True)
+class ErrorGroup:
+    """Errors of one rollup that say the same: how many, since when, and the latest."""
+
+    target_table: str | None
+    sql_state: str | None
+    error_message: str
+    errors: int
+    first_time: datetime
+    last_time: datetime
+    last_id: int
 
 
 @dataclass(frozen=True)

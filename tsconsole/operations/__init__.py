@@ -22,6 +22,7 @@ from tsconsole.operations.creation import (
     drop_rollup,
     validate_create,
 )
+from tsconsole.operations.details import rollup_details
 from tsconsole.operations.indexes import follow_advice, recommend_indexes
 from tsconsole.operations.maintenance import (
     maintain,
@@ -131,6 +132,7 @@ __all__ = [
     "resume",
     "retry",
     "retry_due",
+    "rollup_details",
     "run_all",
     "run_due_task",
     "run_step",

@@ -212,15 +212,15 @@ async def monitor_snapshot(
     async with connection.pipeline():
         clock = connection.cursor(row_factory=tuple_row)
         await clock.execute("select clock_timestamp(), pg_is_in_recovery()")
-        operations = await _alone(model_cursor(connection, RollupStatus), OPERATIONS)
-        retries = await _alone(model_cursor(connection, RetryEntry), RETRIES)
-        error_log = await _alone(model_cursor(connection, ErrorEntry), ERRORS, errors)
-        parts = await _alone(model_cursor(connection, PartitionStat), PARTITIONS, partitions)
+        operations = await alone(model_cursor(connection, RollupStatus), OPERATIONS)
+        retries = await alone(model_cursor(connection, RetryEntry), RETRIES)
+        error_log = await alone(model_cursor(connection, ErrorEntry), ERRORS, errors)
+        parts = await alone(model_cursor(connection, PartitionStat), PARTITIONS, partitions)
         minutes = model_cursor(connection, ActivityMinute)
         if activity_minutes is not None:
-            await _alone(minutes, ACTIVITY, {"minutes": activity_minutes})
+            await alone(minutes, ACTIVITY, {"minutes": activity_minutes})
         if with_steps:
-            steps = await _alone(model_cursor(connection, RunningStep), STEPS)
+            steps = await alone(model_cursor(connection, RunningStep), STEPS)
     now, is_standby = await clock.fetchone()  # type: ignore[misc]
     return MonitorSnapshot(
         database_time=now,
@@ -235,7 +235,7 @@ async def monitor_snapshot(
     )
 
 
-async def _alone(
+async def alone(
     cursor: AsyncCursor[T], query: Query, parameters: Parameters | None = None
 ) -> AsyncCursor[T]:
     """Queue a query as a transaction of its own.

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.widgets import Static
 
 from tsconsole import operations
 from tsconsole.background import Connection
-from tsconsole.formatting import ABSENT, one_line, short_number, took
-from tsconsole.health import STATE
-from tsconsole.models import (
-    ErrorEntry,
-    MonitorSnapshot,
-    Progress,
-    RefreshRun,
-    RollupDefinition,
-    RollupStatus,
-)
+from tsconsole.formatting import ABSENT, one_line, short_number, size, took
+from tsconsole.health import STATE, reason
+from tsconsole.models import MonitorSnapshot, PartitionStat, RollupDetails, RollupStatus
 from tsconsole.screens.base import bindings
 from tsconsole.screens.details_text import (
     error_text,
+    errors_text,
     ladder_text,
     progress_text,
     runs_text,
@@ -33,6 +28,7 @@ from tsconsole.screens.details_text import (
 from tsconsole.screens.rollup_screen import RollupScreen
 from tsconsole.session import Session
 from tsconsole.themes import palette
+from tsconsole.time_axis import axis_text
 from tsconsole.widgets.banner import Banner
 from tsconsole.widgets.header import Header
 from tsconsole.widgets.key_bar import KeyBar
@@ -46,18 +42,7 @@ LISTED = 12
 """How many of them are listed."""
 
 
-@dataclass(frozen=True)
-class Details:
-    """What the screen shows."""
-
-    snapshot: MonitorSnapshot
-    definition: RollupDefinition | None
-    progress: Progress | None
-    runs: tuple[RefreshRun, ...]
-    error: ErrorEntry | None
-
-
-class DetailsScreen(RollupScreen[Details]):
+class DetailsScreen(RollupScreen[RollupDetails]):
     """One rollup."""
 
     place = "details"
@@ -68,7 +53,7 @@ class DetailsScreen(RollupScreen[Details]):
     def __init__(self, session: Session, rollup: RollupStatus) -> None:
         super().__init__(session)
         self._rollup = rollup
-        self._details: Details | None = None
+        self._details: RollupDetails | None = None
 
     def compose(self) -> ComposeResult:
         """The rollup's own line, then two columns that become one where it is narrow."""
@@ -82,8 +67,14 @@ class DetailsScreen(RollupScreen[Details]):
                     yield self._frame("settings", "Definition")
                 with Vertical(id="right"):
                     yield self._frame("progress", "Progress")
+                    yield self._frame("pending", "Pending ranges")
+                    yield self._frame("errors", "Errors")
                     yield RunPlot("Duration per run", _seconds, id="durations")
-                    yield RunPlot("Rows read per run", short_number, id="rows")
+            with Container(id="plots"):
+                yield RunPlot("Rows read per run", short_number, id="rows")
+                yield RunPlot("Lag after each run", _seconds, id="lags")
+                yield RunPlot("Late rows per recompute", short_number, id="late")
+                yield RunPlot("Size by partition", size, id="sizes", bars=True)
             yield self._frame("runs", "Last runs")
             yield self._frame("error", "Last error")
             yield self._frame("statement", "SQL that creates it again")
@@ -110,29 +101,18 @@ class DetailsScreen(RollupScreen[Details]):
         """This rollup, whatever is focused."""
         return self._rollup
 
-    async def fetch(self, connection: Connection) -> Details:
-        """Read everything about it."""
-        target = self._rollup.target_table
-        snapshot = await operations.monitor_snapshot(connection, target, with_steps=True)
-        if all(rollup.target_table != target for rollup in snapshot.operations):
-            return Details(snapshot, None, None, (), None)
-        errors = await operations.list_errors(connection, 1, target)
-        return Details(
-            snapshot,
-            await operations.definition(connection, target),
-            await operations.progress(connection, target),
-            tuple(await operations.list_runs(connection, target, RUNS)),
-            errors[0] if errors else None,
-        )
+    async def fetch(self, connection: Connection) -> RollupDetails:
+        """Read everything about it, in one round trip."""
+        return await operations.rollup_details(connection, self._rollup.target_table, RUNS)
 
-    def show_data(self, data: Details) -> None:
+    def show_data(self, data: RollupDetails) -> None:
         """Draw what was read; go back when the rollup is gone."""
-        self.session.remember(data.snapshot)
+        self._remember(data)
         if data.definition is None:
             self.say(f"{self._rollup.target_table} is no rollup any more", "warning")
             self.dismiss(None)
             return
-        for rollup in data.snapshot.operations:
+        for rollup in data.ladder:
             if rollup.target_table == self._rollup.target_table:
                 self._rollup = rollup
         self._details = data
@@ -144,23 +124,69 @@ class DetailsScreen(RollupScreen[Details]):
         data, now = self._details, self.session.now
         if data is None or data.definition is None or now is None:
             return
-        colours = palette(self.app)
-        rollups, target = data.snapshot.operations, self._rollup.target_table
-        self._write("ladder", ladder_text(rollups, target, colours, self._half()))
-        self._write("settings", settings_text(data.definition, colours, self._half()))
-        steps = [step for step in data.snapshot.steps if step.target_table == target]
-        progress = progress_text(self._rollup, data.progress, steps, now, colours)
+        colours, room = palette(self.app), self._half()
+        target, definition = self._rollup.target_table, data.definition
+        begin = definition.history_from or oldest(data.partitions)
+        watermark = definition.last_processed_time
+        self._write("ladder", ladder_text(data.ladder, target, colours, room))
+        self._write("settings", settings_text(definition, colours, room))
+        progress = progress_text(self._rollup, data.progress, data.steps, now, colours, room)
         self._write("progress", progress)
+        self._write("pending", axis_text(data.pending, begin, watermark, now, room, colours))
+        self._write("errors", errors_text(data.errors, now, colours, room))
         self._write("runs", runs_text(data.runs[:LISTED], now, colours, self.size.width - 6))
         self._write("error", error_text(data.error, now, colours))
-        self._write("statement", Text(data.definition.create_statement or ABSENT))
+        self._write("statement", Text(definition.create_statement or ABSENT))
+        self._draw_plots(data)
+
+    def action_copy(self) -> None:
+        """Copy the SQL that creates the rollup again (OSC 52)."""
+        if self._details is not None and self._details.definition is not None:
+            self.app.copy_to_clipboard(self._details.definition.create_statement)
+            self.say("copied the SQL that creates it again")
+
+    def _draw_plots(self, data: RollupDetails) -> None:
         runs = list(reversed(data.runs))
-        durations = [run.duration.total_seconds() for run in runs if run.duration is not None]
-        rows = [float(run.rows_read or 0) for run in runs]
-        for name, values in (("durations", durations), ("rows", rows)):
+        timed = [run for run in runs if run.duration is not None]
+        parts = [part for part in reversed(data.partitions) if part.state != "premade"]
+        values = {
+            "durations": [seconds_of(run.duration) for run in timed],
+            "rows": [float(run.rows_read or 0) for run in runs],
+            "lags": [
+                seconds_of(run.end_time - run.window_end)
+                for run in runs
+                if run.work == "frontier" and run.end_time and run.window_end
+            ],
+            "late": [
+                float((run.rows_written or 0) + (run.rows_deleted or 0))
+                for run in runs
+                if run.work == "recompute"
+            ],
+            "sizes": [float(part.total_bytes) for part in parts[-RUNS:]],
+        }
+        expected = [
+            None if run.predicted_duration is None else seconds_of(run.predicted_duration)
+            for run in timed
+        ]
+        for name, shown in values.items():
             plot = self.query_one(f"#{name}", RunPlot)
-            plot.display = len(values) > 1
-            plot.display_values(values)
+            plot.display_values(shown, expected if name == "durations" else ())
+
+    def _remember(self, data: RollupDetails) -> None:
+        """Put the rollups that were read in their places among all that are known."""
+        known = self.session.snapshot
+        fresh = {rollup.id: rollup for rollup in data.ladder}
+        rollups = [fresh.pop(one.id, one) for one in known.operations] if known else []
+        base = known or MonitorSnapshot(data.database_time, (), (), (), None)
+        self.session.remember(
+            replace(
+                base,
+                database_time=data.database_time,
+                is_standby=data.is_standby,
+                operations=(*rollups, *fresh.values()),
+                activity=None,
+            )
+        )
 
     def _half(self) -> int:
         """The width of the text in a column."""
@@ -173,7 +199,7 @@ class DetailsScreen(RollupScreen[Details]):
         line = Text.assemble(
             (rollup.target_table, "bold"), "   ",
             (f"{state.glyph} {state.health}", colours.of(state.style)), "   ",
-            (one_line(rollup.health_reason), colours.of(state.style) or colours.muted),
+            (one_line(reason(rollup)), colours.of(state.style) or colours.muted),
             no_wrap=True,
         )  # fmt: skip
         self.query_one("#headline", Line).show(line)
@@ -192,6 +218,17 @@ class DetailsScreen(RollupScreen[Details]):
         frame = self.query_one(f"#{name}", Static)
         if frame.content != text:
             frame.update(text)
+
+
+def seconds_of(span: timedelta | None) -> float:
+    """A length of time as a number to plot."""
+    return span.total_seconds() if span is not None else 0.0
+
+
+def oldest(partitions: Sequence[PartitionStat]) -> datetime | None:
+    """Where the partitions begin."""
+    starts = [part.range_start for part in partitions if part.range_start is not None]
+    return min(starts, default=None)
 
 
 def _seconds(value: float) -> str:

@@ -26,6 +26,7 @@ from tsconsole.intervals import short_interval
 from tsconsole.ladder import ladder_of
 from tsconsole.models import (
     ErrorEntry,
+    ErrorGroup,
     Progress,
     RefreshRun,
     RollupDefinition,
@@ -113,6 +114,7 @@ def progress_text(
     steps: Sequence[RunningStep],
     now: datetime,
     colours: Palette,
+    room: int,
 ) -> Text:
     """How far the past is rolled up, what is left, what comes late, and who works on it."""
     lines = Text()
@@ -139,11 +141,28 @@ def progress_text(
         facts.append(f"{rollup.success_rate:.0f} % succeed")
     if rollup.avg_duration is not None:
         facts.append(f"{took(rollup.avg_duration)} each")
-    lines.append(" · ".join(facts), style=colours.muted)
+    lines.append(folded(facts, room), style=colours.muted)
     for step in steps:
         lines.append("\n▶ ", style=colours.accent)
         lines.append(step_line(step, now))
     return lines
+
+
+def folded(facts: Sequence[str], room: int) -> str:
+    """Facts beside each other, in as many lines as they need; none is broken.
+
+    >>> print(folded(["one fact", "another", "a third"], 20))
+    one fact · another
+    a third
+    """
+    lines = [""]
+    for fact in facts:
+        longer = f"{lines[-1]} · {fact}" if lines[-1] else fact
+        if len(longer) <= room or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(fact)
+    return "\n".join(lines)
 
 
 def late_words(rollup: RollupStatus) -> str:
@@ -155,22 +174,47 @@ def late_words(rollup: RollupStatus) -> str:
 
 
 def runs_text(runs: Sequence[RefreshRun], now: datetime, colours: Palette, width: int) -> Text:
-    """The last runs as a table."""
+    """The last runs as a table: what each took, beside what it was expected to take."""
     if not runs:
         return Text("It has not run yet. r runs it now.", style=colours.muted)
-    head = f"{'ENDED':>11}  {'WORK':9}  {'TOOK':>7}  {'READ':>10}  {'WRITTEN':>10}  {'DELETED':>8}"
+    is_predicted = width >= 76 and any(run.predicted_duration is not None for run in runs)
+    has_window = width >= 100
+    head = f"{'ENDED':>11}  {'WORK':9}  {'TOOK':>7}  "
+    head += f"{'PREDICTED':>9}  " if is_predicted else ""
+    head += f"{'READ':>10}  {'WRITTEN':>10}  {'DELETED':>8}"
     lines = Text(no_wrap=True)
-    lines.append(f"{head}  WINDOW\n" if width >= 100 else f"{head}\n", style=colours.muted)
+    lines.append(f"{head}  WINDOW\n" if has_window else f"{head}\n", style=colours.muted)
     for run in runs:
+        lines.append(f"{when(run.end_time, now):>11}  {run.work or ABSENT:9}  ")
+        lines.append(f"{took(run.duration):>7}  ")
+        if is_predicted:
+            lines.append(f"{took(run.predicted_duration):>9}  ", style=colours.muted)
         lines.append(
-            f"{when(run.end_time, now):>11}  {run.work or ABSENT:9}  {took(run.duration):>7}  "
             f"{number(run.rows_read):>10}  {number(run.rows_written):>10}  "
             f"{number(run.rows_deleted):>8}"
         )
-        if width >= 100 and run.window_start and run.window_end:
+        if has_window and run.window_start and run.window_end:
             window = f"{when(run.window_start, now)} to {when(run.window_end, now)}"
             lines.append(f"  {window}", style=colours.muted)
         lines.append("\n")
+    lines.rstrip()
+    return lines
+
+
+def errors_text(
+    groups: Sequence[ErrorGroup], now: datetime, colours: Palette, room: int
+) -> Text:  # fmt: skip
+    """The errors of the rollup, those that say the same as one, the newest first."""
+    if not groups:
+        return Text("It has never failed, as far as the log goes.", style=colours.muted)
+    lines = Text(no_wrap=True)
+    for group in groups:
+        times = when(group.last_time, now)
+        if group.errors > 1:
+            times = f"{when(group.first_time, now)} to {times}"
+        head = f"{times}  {group.sql_state or ''} ×{group.errors}  "
+        lines.append(head, style=colours.muted)
+        lines.append(f"{shorten(one_line(group.error_message), max(room - len(head), 10))}\n")
     lines.rstrip()
     return lines
 

@@ -121,3 +121,30 @@ $$;
 comment on function silver.cancel_step(regclass, integer) is
 'Cancels the step of a rollup that another session runs. False when that session runs no step of it any more; then nothing is cancelled. What the step did is undone, it is logged as a failure (57014) and tried again after a wait; pause the rollup to keep it from that. Needs the role of that session or pg_signal_backend (42501). TS002 when it is not a rollup.
 Example: select silver.cancel_step(''silver.meters_1h'', 4711);';
+
+
+create or replace function silver.pending_ranges(target regclass, max_ranges integer default 200)
+returns table (work text, range_start timestamptz, range_end timestamptz)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    config silver.timeseries_rollup_config := tsconsole.rollup(target);
+begin
+    -- Above the watermark nothing is owed: the frontier computes it anyway.
+    return query execute format(
+        'select q.work, lower(q.r), upper(q.r) from ('
+        'select case p.kind when ''h'' then ''history'' when ''l'' then ''recompute'' else ''refill'' end as work, '
+        'unnest(range_agg(tstzrange(p.lo, p.hi))) as r '
+        'from (select * from %s p where p.lo < $1 order by p.lo desc limit 100000) p group by p.kind) q '
+        'order by upper(q.r) desc limit $2', tsconsole.pending_table(config.id))
+    using config.last_processed_time, pending_ranges.max_ranges;
+exception when undefined_table then
+    -- The rollup is being dropped.
+    return;
+end;
+$$;
+
+comment on function silver.pending_ranges(regclass, integer) is
+'The ranges of a rollup below its watermark that are still to be computed, adjacent ones as one, the newest first: history (the past, queued at creation), recompute (late changes), refill (added measures or dimensions). TS002 when it is not a rollup.
+Example: select * from silver.pending_ranges(''silver.meters_1h'');';

@@ -56,6 +56,18 @@ comment on function silver.resume_rollup(text) is
 Example: see there.';
 
 
+create or replace function silver.pending_ranges(target text, max_ranges integer default 200)
+returns table (work text, range_start timestamptz, range_end timestamptz)
+language sql volatile
+begin atomic
+    select * from silver.pending_ranges(tsconsole.find_table(target, tsconsole.visible_table(target)), max_ranges);
+end;
+
+comment on function silver.pending_ranges(text, integer) is
+'As silver.pending_ranges(regclass, integer), with the name of the table as text.
+Example: see there.';
+
+
 create or replace function silver.cancel_step(target text, worker_pid integer) returns boolean
 language sql volatile
 begin atomic
