@@ -21,6 +21,9 @@ INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """The refresh intervals that can be chosen, in seconds."""
 SLOWEST_RETRY = 30.0
 AT_ONCE = 0.3
+EASE = 4.0
+"""A poll that takes long is followed by a pause of so many times that: a slow server gets no
+slower by being watched."""
 PATIENCE = 15.0
 """Seconds without an answer after which the server counts as lost: a poll must never hang."""
 
@@ -74,6 +77,7 @@ class Poller(Generic[T]):
 
     async def poll_once(self) -> float:
         """Poll, hand on the outcome, and return the seconds to the next poll."""
+        began = self._clock()
         try:
             data = await self._fetched()
         except asyncio.CancelledError:
@@ -87,7 +91,7 @@ class Poller(Generic[T]):
             return self._failed(f"{type(error).__name__}: {error}", None, False)
         self.failures = 0
         self._on_data(data)
-        return self.interval
+        return max(self.interval, (self._clock() - began) * EASE)
 
     async def _fetched(self) -> T:
         """What the fetch returns; its end is not waited for when it takes too long.

@@ -183,6 +183,16 @@ async def test_a_server_that_hangs_counts_as_lost() -> None:
     assert failures[0].is_lost and "not answered for 0.05 seconds" in failures[0].message
 
 
+async def test_a_slow_server_is_asked_less_often() -> None:
+    now = [0.0]
+
+    async def slow() -> None:
+        now[0] += 3.0
+
+    poller: Poller[None] = Poller(slow, lambda _: None, lambda _: None, clock=lambda: now[0])
+    assert await poller.poll_once() == 12.0
+
+
 async def test_no_query_of_a_poll_holds_locks_while_the_next_one_runs(
     rolled_up: psycopg.Connection, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

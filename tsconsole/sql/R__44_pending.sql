@@ -141,8 +141,14 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    pending regclass := to_regclass(tsconsole.pending_table(rollup_id));
     found_ranges bigint;
 begin
+    -- Most rollups have nothing pending, and a monitor asks for all of them every other second: a query that is planned
+    -- each time would cost ten times as much as this.
+    if pg_relation_size(pending) = 0 then
+        return 0;
+    end if;
     -- What lies above the watermark is no debt: the frontier will compute it anyway.
     execute format('select count(*) from (select from %s p where p.lo < $1 limit 100000) q', tsconsole.pending_table(rollup_id))
     into found_ranges
@@ -164,8 +170,12 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    pending regclass := to_regclass(tsconsole.pending_table(rollup_id));
     remaining interval;
 begin
+    if pg_relation_size(pending) = 0 then
+        return null;
+    end if;
     execute format('select sum(hi - lo) from %s where kind = ''h''', tsconsole.pending_table(rollup_id)) into remaining;
     return remaining;
 exception when undefined_table then
