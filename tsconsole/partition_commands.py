@@ -41,8 +41,10 @@ async def _partitions(arguments: Namespace, output: Output) -> int:
         raise ArgumentError(f"--limit is {arguments.limit}; expected 1 or more.")
     async with connected(settings_of(arguments)) as connection:
         found = await operations.partitions_of(connection, arguments.table, arguments.limit)
+        managed = await operations.partman_settings(connection, arguments.table)
+    partman = {one.setting: one.value for one in managed}
     if output.as_json:
-        output.result({"partitions": found})
+        output.result({"partitions": found, "pg_partman": partman})
         return 0
     output.table(
         ("PARTITION", "FROM", "TO", "ROWS", "TABLE", "INDEXES", "TOTAL", "STATE"),
@@ -52,6 +54,8 @@ async def _partitions(arguments: Namespace, output: Output) -> int:
     )
     total = sum(partition.total_bytes for partition in found)
     output.line(f"{len(found)} partitions, {size(total)}")
+    for setting, value in partman.items():
+        output.line(f"pg_partman: {setting} = {value}")
     return 0
 
 

@@ -83,7 +83,7 @@ def laddered(dsn: str, template: str) -> Iterator[psycopg.Connection]:
         ({"measures": "[]"}, "TS001", "must be a JSON object of arrays"),
         ({"change_tracking": "look_back"}, "TS001", "needs a look_back_window"),
         ({"change_tracking": "psychic"}, "TS001", "change_tracking 'psychic'"),
-        ({"partition_manager": "partman"}, "TS004", "partition_manager 'partman'"),
+        ({"partition_manager": "magic"}, "TS001", "there is no partition_manager 'magic'"),
         ({"max_retries": -1}, "TS001", "max_retries is -1"),
         ({"look_back_window": "-1 day"}, "TS001", "negative"),
         ({"allowed_lateness": "-1 s"}, "TS001", "negative"),

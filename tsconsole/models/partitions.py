@@ -66,6 +66,14 @@ class ExpiredPartition:
 
 
 @dataclass(frozen=True)
+class PartmanSetting:
+    """One setting of pg_partman for a table that it manages."""
+
+    setting: str
+    value: str
+
+
+@dataclass(frozen=True)
 class PartitionRebuild:
     """Partitions of a target that do not have its present interval: to be split or merged."""
 

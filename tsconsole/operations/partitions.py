@@ -9,6 +9,7 @@ from tsconsole.models import (
     ExpiredPartition,
     PartitionRebuild,
     PartitionStat,
+    PartmanSetting,
     RebuildStep,
     Retention,
 )
@@ -50,6 +51,13 @@ async def partitions_of(
 ) -> list[PartitionStat]:
     """The partitions of a table, newest first; an error when there is no such table."""
     return await fetch(connection, PartitionStat, PARTITIONS, {"table": table, "limit": limit})
+
+
+@operation
+async def partman_settings(connection: Connection, table: str) -> list[PartmanSetting]:
+    """How pg_partman is configured for a table; empty when it does not manage it."""
+    query = "select s.setting, s.value from silver.partman_settings(%s::text) as s"
+    return await fetch(connection, PartmanSetting, query, [table])
 
 
 @operation

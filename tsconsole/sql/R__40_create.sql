@@ -130,6 +130,7 @@ begin
     config := tsconsole.with_defaults(config);
     config.change_tracking := tsconsole.choose_tracking(config, parent);
     perform tsconsole.check_retention(config);
+    perform tsconsole.check_partman(config, target.schema_name, target.table_name);
     if config.change_tracking = 'trigger' then
         perform tsconsole.begin_tracking(config);
     end if;
@@ -140,6 +141,7 @@ begin
     config := tsconsole.make_target(config, parent, dimensions, measures);
     perform tsconsole.make_pending_table(config.id);
     perform tsconsole.queue_history(config);
+    perform tsconsole.begin_partman(config);
     if config.change_tracking = 'trigger' then
         perform tsconsole.refresh_tracking(config.source_table, config.time_column);
     end if;
@@ -184,9 +186,6 @@ begin
             errcode = 'TS001', hint = 'Use whole hours, days, weeks or months.';
     elsif config.max_retries < 0 then
         raise exception 'max_retries is %', config.max_retries using errcode = 'TS001', hint = 'Use 0 or more.';
-    elsif config.partition_manager is distinct from 'native' then
-        raise exception 'partition_manager % is not supported', coalesce(quote_literal(config.partition_manager), 'null') using
-            errcode = 'TS004', hint = 'This version manages partitions itself: native.';
     end if;
     config.created_at := clock_timestamp();
     config.created_by := current_user;

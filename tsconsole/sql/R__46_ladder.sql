@@ -123,6 +123,7 @@ begin
     end loop;
     perform tsconsole.drop_live_view(config);
     perform tsconsole.cancel_rebuild(config.id);
+    perform tsconsole.end_partman(config);
     execute format('drop table if exists %s', tsconsole.pending_table(config.id));
     if not keep_data and exists (select from pg_class c where c.oid = target) then
         execute format('drop table %s', tsconsole.qualified_name(target));

@@ -32,6 +32,10 @@ begin
     perform tsconsole.check_settings(before, wanted, clear);
     after := tsconsole.with_defaults(jsonb_populate_record(before, wanted || coalesce((select jsonb_object_agg(c, null) from unnest(clear) c), '{}')));
     perform tsconsole.check_retention(after);
+    if after.partition_manager <> 'native' and after.chunk_interval <> before.chunk_interval then
+        raise exception 'the partitions of % are made by pg_partman', before.target_name using
+            errcode = 'TS004', hint = 'It keeps the interval a table began with; its documentation says how to change one.';
+    end if;
     if after.change_tracking = 'trigger' and after.allowed_lateness < before.allowed_lateness then
         -- The triggers first: once the frontier goes closer to the clock, every row behind it must be logged.
         perform tsconsole.begin_tracking(after);

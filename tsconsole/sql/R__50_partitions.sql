@@ -153,7 +153,8 @@ declare
     made   integer := 0;
 begin
     select c.* into config from silver.timeseries_rollup_config c where c.id = ensure_partitions.rollup_id;
-    if config.id is null or not isfinite(from_time) or not isfinite(to_time) or (from_time < to_time) is not true then
+    -- What pg_partman has no partition for goes to its default partition, which maintenance empties.
+    if config.id is null or config.partition_manager <> 'native' or not isfinite(from_time) or not isfinite(to_time) or (from_time < to_time) is not true then
         return 0;
     end if;
     chunk := tsconsole.chunk_interval(config);

@@ -83,7 +83,7 @@ declare
     reached  timestamptz;
     last_row timestamptz;
 begin
-    if not tsconsole.has_time_index((config).source_table, (config).time_column) then
+    if (config).partition_manager <> 'native' or not tsconsole.has_time_index((config).source_table, (config).time_column) then
         return;
     end if;
     execute format('select range_agg(tstzrange(greatest(lo, $1), hi)) from %s where kind = ''h'' and hi > $1', tsconsole.pending_table((config).id))

@@ -186,9 +186,11 @@ as $$
     union all
     select 'default partition', 'warning',
         (select format('rows in the default partition %s escape retention and stand in the way of new partitions', tsconsole.qualified_name(c.oid))
-         from pg_partitioned_table p join pg_class c on c.oid = p.partdefid where p.partrelid = (config).target_table),
-        'the target has no default partition',
-        'Move its rows into their partitions, then drop it.'
+         from pg_partitioned_table p join pg_class c on c.oid = p.partdefid
+         where p.partrelid = (config).target_table and ((config).partition_manager = 'native' or tsconsole.has_rows(c.oid))),
+        case when (config).partition_manager = 'native' then 'the target has no default partition' else 'the default partition of pg_partman is empty' end,
+        case when (config).partition_manager = 'native' then 'Move its rows into their partitions, then drop it.'
+             else format('select * from silver.maintain_timeseries_tables(%L);', tsconsole.qualified_name((config).target_table)) end
     union all
     select 'row level security', 'warning',
         case when row_security_active((config).source_table) or row_security_active((config).target_table)

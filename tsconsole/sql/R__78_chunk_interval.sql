@@ -97,7 +97,10 @@ declare
     present      float8 := bytes_per_hour * extract(epoch from (config).chunk_interval) / 3600;
 begin
     width := (config).chunk_interval;
-    if wanted_hours is null then
+    if (config).partition_manager <> 'native' then
+        reason := format('%s; pg_partman makes the partitions, and their interval stays as it is', basis);
+        return;
+    elsif wanted_hours is null then
         reason := basis || ', so the interval stays as it is';
         return;
     end if;

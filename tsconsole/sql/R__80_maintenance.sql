@@ -135,7 +135,10 @@ declare
     edge  timestamptz := tsconsole.next_bucket(chunk, tsconsole.axis_clock(config), 'UTC', null);
     made  integer;
 begin
-    if not isfinite(config.last_processed_time) then
+    if config.partition_manager = 'partman' then
+        select * into outcome, detail from tsconsole.maintain_partman(config);
+        return;
+    elsif not isfinite(config.last_processed_time) then
         outcome := 'skipped';
         detail := 'the source has no rows yet';
         return;

@@ -35,3 +35,14 @@ end;
 comment on function silver.plan_partition_rebuild(text) is
 'As silver.plan_partition_rebuild(regclass), with the name of the table as text.
 Example: see there.';
+
+
+create or replace function silver.partman_settings(table_name text) returns table (setting text, value text)
+language sql stable
+begin atomic
+    select * from silver.partman_settings(tsconsole.find_table(table_name, tsconsole.visible_table(table_name)));
+end;
+
+comment on function silver.partman_settings(text) is
+'As silver.partman_settings(regclass), with the name of the table as text.
+Example: see there.';
