@@ -20,16 +20,16 @@ create or replace function tsconsole.late_condition(source regclass, time_column
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    -- A row inside an announced bulk load is logged already. The setting is null before its first use, and '' after a
-    -- transaction that used it. Lateness is in seconds: a day would be as long as the writer's time zone says.
-    select format('(%1$s) and not coalesce(%2$s.%3$I::%4$s <@ nullif(current_setting(%5$L, true), '''')::%6$s, false)',
+    -- A row inside an announced bulk load is logged already. Lateness is in seconds: a day would be as long as the writer's
+    -- time zone says. PostgreSQL reads the text of this condition anew for every statement: the shorter, the cheaper for
+    -- writers of single rows.
+    select format('(%1$s) and tsconsole.is_outside_bulk(%2$s.%3$I::%4$s, %5$L)',
         string_agg(distinct format(case
             when c.time_type = 'timestamptz'::regtype then '%1$s.%2$I < clock_timestamp() - %3$L::interval'
             when c.time_type = 'date'::regtype then '%1$s.%2$I < ((clock_timestamp() - %3$L::interval) at time zone %4$L)::date'
             else '%1$s.%2$I < (clock_timestamp() - %3$L::interval) at time zone %4$L' end,
             row_name, c.time_column, make_interval(secs => extract(epoch from c.lateness)::float8), c.timezone), ' or '),
-        row_name, late_condition.time_column, format_type(min(c.time_type::oid::bigint)::oid, null), 'tsconsole.bulk_' || tsconsole.tracking_key(source, late_condition.time_column),
-        min(case when c.time_type = 'timestamptz'::regtype then 'tstzrange' when c.time_type = 'date'::regtype then 'daterange' else 'tsrange' end))
+        row_name, late_condition.time_column, format_type(min(c.time_type::oid::bigint)::oid, null), 'tsconsole.bulk_' || tsconsole.tracking_key(source, late_condition.time_column))
     from (select distinct r.time_type, r.time_column, case when r.time_type <> 'timestamptz'::regtype then r.timezone end as timezone, t.lateness
           from tsconsole.tracking_rollups(source, late_condition.time_column) r
           join tsconsole.tracked_source t on t.source_table = r.source_table and t.time_column = r.time_column) c;
@@ -38,6 +38,57 @@ $$;
 comment on function tsconsole.late_condition(regclass, text, text) is
 'The WHEN clause under which a row of a source counts as late: older than the shortest allowed lateness that any of its rollups has had.
 Example: select tsconsole.late_condition(''raw.readings'', ''ts'', ''new'');';
+
+
+create or replace function tsconsole.is_outside_bulk(at timestamptz, setting text) returns boolean
+language plpgsql stable
+as $$
+-- No SET clause, and no SQL function: both would cost more than the check. Every name is qualified.
+begin
+    -- The setting is null before its first use, and '' after a transaction that used it.
+    return coalesce(not at operator(pg_catalog.<@) nullif(pg_catalog.current_setting(setting, true), '')::pg_catalog.tstzrange, true);
+end;
+$$;
+
+comment on function tsconsole.is_outside_bulk(timestamptz, text) is
+'Whether a row lies outside the range that silver.bulk_load announced in this transaction, if it did. Every writer of a tracked source calls it.
+Example: select tsconsole.is_outside_bulk(timestamptz ''2026-01-01'', ''tsconsole.bulk_1_1'');';
+
+grant execute on function tsconsole.is_outside_bulk(timestamptz, text) to public;
+
+
+create or replace function tsconsole.is_outside_bulk(at timestamp, setting text) returns boolean
+language plpgsql stable
+as $$
+-- No SET clause, and no SQL function: both would cost more than the check. Every name is qualified.
+begin
+    -- The setting is null before its first use, and '' after a transaction that used it.
+    return coalesce(not at operator(pg_catalog.<@) nullif(pg_catalog.current_setting(setting, true), '')::pg_catalog.tsrange, true);
+end;
+$$;
+
+comment on function tsconsole.is_outside_bulk(timestamp, text) is
+'Whether a row lies outside the range that silver.bulk_load announced in this transaction, if it did. Every writer of a tracked source calls it.
+Example: select tsconsole.is_outside_bulk(timestamp ''2026-01-01'', ''tsconsole.bulk_1_1'');';
+
+grant execute on function tsconsole.is_outside_bulk(timestamp, text) to public;
+
+
+create or replace function tsconsole.is_outside_bulk(at date, setting text) returns boolean
+language plpgsql stable
+as $$
+-- No SET clause, and no SQL function: both would cost more than the check. Every name is qualified.
+begin
+    -- The setting is null before its first use, and '' after a transaction that used it.
+    return coalesce(not at operator(pg_catalog.<@) nullif(pg_catalog.current_setting(setting, true), '')::pg_catalog.daterange, true);
+end;
+$$;
+
+comment on function tsconsole.is_outside_bulk(date, text) is
+'Whether a row lies outside the range that silver.bulk_load announced in this transaction, if it did. Every writer of a tracked source calls it.
+Example: select tsconsole.is_outside_bulk(date ''2026-01-01'', ''tsconsole.bulk_1_1'');';
+
+grant execute on function tsconsole.is_outside_bulk(date, text) to public;
 
 
 create or replace function tsconsole.tracked_dimensions(source regclass, time_column text)
