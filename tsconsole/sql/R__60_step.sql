@@ -217,8 +217,13 @@ begin
         stage := 'query';
         query := tsconsole.work_query(config, work);
         perform tsconsole.absorb_late(config, work, range);
-        execute query into rows_read, rows_written, rows_deleted
-            using range.lo, range.hi, range.entries, kept;
+        if work = 'recompute' then
+            select r.rows_read, r.rows_written, r.rows_deleted into rows_read, rows_written, rows_deleted
+            from tsconsole.run_uncompiled(query, range, kept) r;
+        else
+            execute query into rows_read, rows_written, rows_deleted
+                using range.lo, range.hi, range.entries, kept;
+        end if;
         stage := 'guard';
         perform tsconsole.check_still_whole(config, range, kept, partitions_before);
         perform tsconsole.settle(config, work, range);

@@ -11,7 +11,7 @@ as $$
         '%3$s, '
         'fresh as materialized (%4$s), '
         'gone as materialized (%5$s), '
-        'deleted as (delete from %6$s t where t.%7$I = any (array(select g.%7$I from gone g)) and exists (select from gone f where %8$s) returning %9$s), '
+        'deleted as (delete from %6$s t where t.%7$I = any (array(select g.%7$I from gone g)) and %17$s and exists (select from gone f where %8$s) returning %9$s), '
         'written as (insert into %6$s as t (%10$s) select %10$s from fresh on conflict (%11$s) do update set %12$s where (%13$s) is distinct from (%14$s) returning %9$s), '
         'changed as materialized (select distinct %9$s from (select * from deleted union all select * from written) t)%15$s '
         'select (select coalesce(sum(f.%16$s), 0)::bigint from fresh f) as rows_read, '
@@ -31,13 +31,34 @@ as $$
         tsconsole.comparable_values(config, 't'),
         tsconsole.comparable_values(config, 'excluded'),
         tsconsole.hand_on_query(config),
-        tsconsole.read_column(config))
+        tsconsole.read_column(config),
+        tsconsole.range_condition(config, 't', '$1', '$2'))
     from (select tsconsole.key_columns(config) as names) keys, (select tsconsole.value_columns(config) as names) vals;
 $$;
 
 comment on function tsconsole.recompute_query(silver.timeseries_rollup_config) is
 'The statement of a recompute step: aggregates the claimed ranges and series again, writes only rows that differ, deletes rows whose bucket lost its source rows, and queues the changed buckets for the rollups that read this one.
 Example: select tsconsole.recompute_query(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.run_uncompiled(
+    query text, range tsconsole.work_range, kept tstzmultirange, out rows_read bigint, out rows_written bigint, out rows_deleted bigint
+)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set row_security = off
+set jit = off
+as $$
+begin
+    -- How little a recompute does is known only when it runs: the planner expects millions of rows, and compiling for those
+    -- takes seconds where running takes milliseconds. (Frontier and history do gain by it.)
+    execute query into rows_read, rows_written, rows_deleted using (range).lo, (range).hi, (range).entries, kept;
+end;
+$$;
+
+comment on function tsconsole.run_uncompiled(text, tsconsole.work_range, tstzmultirange) is
+'Runs the statement of a recompute step without the JIT.
+Example: see silver.perform_step.';
 
 
 create or replace function tsconsole.stale_parts(config silver.timeseries_rollup_config) returns text
@@ -49,7 +70,7 @@ as $$
         'whole as materialized (select coalesce(range_agg(r) - $4, ''{}'') as ranges from ('
         'select tstzrange(lo, hi) as r from claimed where all_series '
         'union all select tstzrange(lo, min(hi)) from (select distinct lo, hi%1$s from claimed where not all_series) b group by lo having count(*) > 5) w), '
-        'ranges as materialized (select lower(r) as lo, upper(r) as hi from whole, unnest(whole.ranges) r), '
+        'ranges as materialized (select lower(r) as lo, upper(r) as hi from whole, tsconsole.ranges(whole.ranges) r), '
         'series as materialized (select distinct lo, hi%1$s from claimed where not all_series and not lo <@ (select ranges from whole) and not lo <@ $4)',
         tsconsole.series_columns(config));
 $$;
@@ -63,12 +84,14 @@ create or replace function tsconsole.fresh_query(config silver.timeseries_rollup
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    -- One aggregate for each range or series, by index; a plain join would choose a sequential scan.
-    select format('select q.* from ranges cross join lateral (%s) q', tsconsole.aggregate_query(config, 'ranges.lo', 'ranges.hi', counted.sql, is_bounded := true))
+    -- One aggregate for each range or series, by index; a plain join would choose a sequential scan. Everything that was
+    -- claimed lies in [$1, $2), which is known when the statement is planned: it leaves few partitions to plan for.
+    select format('select q.* from ranges cross join lateral (%s) q', tsconsole.aggregate_query(config, 'ranges.lo', 'ranges.hi', counted.sql, within.sql, is_bounded := true))
         || case when tsconsole.series_columns(config) = '' then '' else
             format(' union all select q.* from series cross join lateral (%s) q',
-                   tsconsole.aggregate_query(config, 'series.lo', 'series.hi', counted.sql, tsconsole.same_series(config, 'series'))) end
-    from (select ', count(*) as ' || tsconsole.read_column(config) as sql) counted;
+                   tsconsole.aggregate_query(config, 'series.lo', 'series.hi', counted.sql, within.sql || tsconsole.same_series(config, 'series'))) end
+    from (select ', count(*) as ' || tsconsole.read_column(config) as sql) counted,
+         (select ' and ' || tsconsole.range_condition(config, 's', '$1', '$2') as sql) within;
 $$;
 
 comment on function tsconsole.fresh_query(silver.timeseries_rollup_config) is
@@ -83,14 +106,15 @@ as $$
     select format('select %1$s from (select %1$s from ranges cross join lateral (select %1$s from %2$s t where %3$s) t%4$s) t where not exists (select from fresh f where %5$s)',
         tsconsole.column_list(keys.names, 't.%I'),
         tsconsole.qualified_name((config).target_table),
-        tsconsole.range_condition(config, 't', 'ranges.lo', 'ranges.hi'),
+        tsconsole.range_condition(config, 't', 'ranges.lo', 'ranges.hi') || within.sql,
         case when tsconsole.series_columns(config) = '' then '' else
-            format(' union all select %1$s from series cross join lateral (select %1$s from %2$s t where t.%3$I = %4$s and %5$s) t',
+            format(' union all select %1$s from series cross join lateral (select %1$s from %2$s t where t.%3$I = %4$s%5$s%6$s) t',
                 tsconsole.column_list(keys.names, 't.%I'), tsconsole.qualified_name((config).target_table),
                 (config).time_column, tsconsole.axis_to_column(config, 'series.lo'),
-                substr(tsconsole.stored_series(config), 6)) end,
+                within.sql, tsconsole.stored_series(config)) end,
         tsconsole.same_key(config))
-    from (select tsconsole.key_columns(config) as names) keys;
+    from (select tsconsole.key_columns(config) as names) keys,
+         (select ' and ' || tsconsole.range_condition(config, 't', '$1', '$2') as sql) within;
 $$;
 
 comment on function tsconsole.gone_query(silver.timeseries_rollup_config) is
