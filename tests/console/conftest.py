@@ -15,6 +15,8 @@ for _name in [n for n in os.environ if n == "NO_COLOR" or n.startswith("TEXTUAL"
 # The snapshot plugin sets this before its workers start, and wants it in each of them.
 if "TEXTUAL_SNAPSHOT_TEMPDIR" not in os.environ:
     os.environ["TEXTUAL_SNAPSHOT_TEMPDIR"] = tempfile.mkdtemp(prefix="tsconsole-pictures-")
+# What the operator of this machine is shown is left alone.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="tsconsole-state-")
 os.environ.update(TZ="UTC", LC_ALL="C.UTF-8", TERM="xterm-256color", COLORTERM="truecolor")
 time.tzset()
 
