@@ -1,0 +1,192 @@
+"""A pane with a table of rows of one kind: sorted, filtered, and laid out by its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from rich.text import Text
+
+from tsconsole.filtering import hidden_words, passes
+from tsconsole.formatting import shorten
+from tsconsole.themes import Palette, palette
+from tsconsole.widgets.live_table import Column
+from tsconsole.widgets.pane import Pane
+
+Row = TypeVar("Row")
+PADDING = 2
+"""What DataTable puts around each cell."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a cell needs to know besides its row."""
+
+    colours: Palette
+    now: datetime
+    width: int
+    rows: Sequence[Any] = ()
+    """Every row that is shown, for what is drawn in proportion."""
+
+
+@dataclass(frozen=True)
+class Field(Generic[Row]):
+    """One column of a grid."""
+
+    key: str
+    label: str
+    width: int
+    """Characters; 0: what the others leave."""
+    cell: Callable[[Row, Look], Text]
+    order: Callable[[Row], Any] | None = None
+    """What to sort by; None: not at all."""
+    right: bool = False
+    from_room: int = 0
+    """The width of the table from which on the column is shown."""
+
+
+class Grid(Pane, Generic[Row]):
+    """Rows with keys; the screen says which, the fields say how they look."""
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        number: int,
+        title: str,
+        fields: Sequence[Field[Row]],
+        key: Callable[[Row], str],
+        text: Callable[[Row], str] = str,
+        is_problem: Callable[[Row], bool] = lambda _: False,
+        noun: str = "row",
+        words: str = "Nothing here.",
+    ) -> None:
+        super().__init__(id=id)
+        self.number, self.title = number, title
+        self.fields = fields
+        self.key, self.text, self.is_problem = key, text, is_problem
+        self.noun, self.words = noun, words
+        self.about = ""
+        """What the rows belong to, for the title."""
+        self.below = ""
+        """What stands in the lower edge."""
+        self.sorted_by: str | None = None
+        self.is_reversed = False
+        self.problems_only = False
+        self._all: Sequence[Row] = ()
+        self._now: datetime | None = None
+        self.shown: Sequence[Row] = ()
+        """The rows that are not hidden, in their order."""
+
+    @property
+    def selected(self) -> Row | None:
+        """The row under the cursor; never one that is hidden."""
+        key = self.table.selected
+        return next((row for row in self.shown if self.key(row) == key), None)
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether rows may be hidden."""
+        return bool(self.filter) or self.problems_only
+
+    def display_rows(self, rows: Sequence[Row], now: datetime) -> None:
+        """Show these rows."""
+        self._all, self._now = rows, now
+        self.draw()
+
+    def next_order(self) -> None:
+        """Sort by the next column that can be sorted by."""
+        keys = [field.key for field in self.fields if field.order is not None]
+        if keys:
+            here = keys.index(self.sorted_by) if self.sorted_by in keys else -1
+            self.sorted_by, self.is_reversed = keys[(here + 1) % len(keys)], False
+            self.draw()
+
+    def sort_by(self, key: str) -> None:
+        """Sort by a column; again: the other way round."""
+        self.is_reversed = not self.is_reversed if self.sorted_by == key else False
+        self.sorted_by = key
+        self.draw()
+
+    def widen(self) -> bool:
+        """Show every row again; False when none was hidden."""
+        was_narrowed = self.is_narrowed
+        self.filter, self.problems_only = "", False
+        self.draw()
+        return was_narrowed
+
+    def draw(self) -> None:
+        """Write the rows."""
+        room = self.size.width - self.table.scrollbar_size_vertical
+        if room <= 0 or self._now is None:
+            return
+        fields, widths = self._laid_out(room)
+        columns = [
+            Column(field.key, self._label(field), widths[field.key], field.right)
+            for field in fields
+        ]
+        self.table.lay_out(columns)
+        self.shown = self._wanted()
+        colours = palette(self.app)
+        rows = {}
+        for row in self.shown:
+            rows[self.key(row)] = [
+                self._cell(field, row, Look(colours, self._now, widths[field.key], self.shown))
+                for field in fields
+            ]
+        self.table.show(rows)
+        self.say("" if rows else self._nothing())
+        self.draw_titles()
+
+    def draw_titles(self) -> None:
+        """What, how many, in which order, how many hidden; below what the screen has to say."""
+        total = len(self._all)
+        parts = [self.about, f"{total} {self.noun}{'' if total == 1 else 's'}" if total else ""]
+        reasons = ["problems only"] * self.problems_only
+        reasons += [f"filter “{self.filter}”"] * bool(self.filter)
+        parts.append(hidden_words(total - len(self.shown), reasons))
+        self.set_titles(" · ".join(filter(None, parts)), self.below)
+
+    def _wanted(self) -> list[Row]:
+        rows = [
+            row
+            for row in self._all
+            if passes(self.text(row), self.filter)
+            and (not self.problems_only or self.is_problem(row))
+        ]
+        order = next((field.order for field in self.fields if field.key == self.sorted_by), None)
+        return sorted(rows, key=order, reverse=self.is_reversed) if order else rows
+
+    def _laid_out(self, room: int) -> tuple[list[Field[Row]], dict[str, int]]:
+        fields = [field for field in self.fields if room >= field.from_room]
+        widths = {field.key: field.width for field in fields}
+        rest = room - sum(widths.values()) - PADDING * len(fields)
+        flexible = [field.key for field in fields if not field.width]
+        for key in flexible:
+            widths[key] = max(rest // len(flexible), 6)
+        return fields, widths
+
+    def _label(self, field: Field[Row]) -> str:
+        arrow = ("▲" if self.is_reversed else "▼") if field.key == self.sorted_by else ""
+        return field.label + arrow
+
+    def _cell(self, field: Field[Row], row: Row, look: Look) -> Text:
+        cell = field.cell(row, look)
+        cell.no_wrap = True
+        if field.right:
+            cell.justify = "right"
+        if cell.cell_len > look.width and not field.right:
+            cell.truncate(look.width, overflow="ellipsis")
+        return cell
+
+    def _nothing(self) -> str:
+        if self.is_narrowed and self._all:
+            return f"All {len(self._all)} are hidden. Press esc to show them again."
+        return self.words
+
+
+def words(text: str | None, look: Look, style: str = "") -> Text:
+    """A text cut to the width of its column."""
+    return Text(shorten(text or "", look.width), style=style)
