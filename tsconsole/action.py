@@ -20,7 +20,8 @@ PLACE_NAMES: dict[Place, str] = {
 Needs = Literal["nothing", "rollup", "error", "retry", "operation"]
 Group = Literal[
     "The rollup under the cursor, or those that are marked", "All rollups", "What is shown",
-    "Sort, and again: the other way round", "Where to go", "This form", "Program",
+    "This table", "This row", "Sort, and again: the other way round", "Where to go",
+    "This form", "Program",
 ]  # fmt: skip
 
 

@@ -14,20 +14,22 @@ from tsconsole.action import Action as Action
 from tsconsole.action import Group as Group
 from tsconsole.action import Place as Place
 from tsconsole.action import shown_key as shown_key
+from tsconsole.view_actions import VIEW_ACTIONS
 
 _ROLLUP: tuple[Place, ...] = ("monitor", "details")
-_VIEWS: tuple[Place, ...] = ()
+_VIEWS: tuple[Place, ...] = ("partitions", "maintenance", "schedule", "indexes")
 """Screens that show one topic each, reached by a number from anywhere."""
 _ANYWHERE: tuple[Place, ...] = ("monitor", *_VIEWS)
 _SIDE: tuple[Place, ...] = ("steps",)
 """Screens that a letter opens, and escape leaves."""
-_LIVE: tuple[Place, ...] = (*_ROLLUP, *_SIDE)
+_LIVE: tuple[Place, ...] = (*_ROLLUP, *_VIEWS, *_SIDE)
 """Screens that are kept fresh."""
 _ONE: Group = "The rollup under the cursor, or those that are marked"
 _SORT: Group = "Sort, and again: the other way round"
 
 # fmt: off
 ACTIONS: tuple[Action, ...] = (
+    *VIEW_ACTIONS,
     Action(
         "run", "r", "Run", "run it now until nothing is left to do",
         _ONE, _ROLLUP, 20, changes=True, needs="rollup",
@@ -79,7 +81,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "cancel", "x", "Cancel", "cancel what runs here, on the server too",
-        "Program", _ROLLUP, needs="operation",
+        "Program", (*_ROLLUP, *_VIEWS), needs="operation",
     ),
     Action(
         "cancel", "x", "Cancel", "cancel this step on the server, and pause the rollup if you like",
@@ -95,7 +97,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "statements", "l", "SQL", "every statement that this console sent, with its duration",
-        "Program", ("monitor", "details", "install", "connect", "log"),
+        "Program", ("monitor", "details", "install", "connect", "log", *_VIEWS),
     ),
     Action(
         "mark", "space", "Mark", "mark it, or no longer: actions act on all that are marked",
@@ -107,17 +109,17 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "filter", "slash", "Filter", "show only rows of this pane that contain a text (!text: that "
-        "do not)", "What is shown", ("monitor",), 52,
+        "do not)", "What is shown", _ANYWHERE, 52,
     ),
     Action(
         "problems", "exclamation_mark", "Problems", "show only what needs attention, and back",
-        "What is shown", ("monitor",), 60,
+        "What is shown", _ANYWHERE, 60,
     ),
     Action(
         "zoom", "z", "Zoom", "give this pane the whole screen, and back", "What is shown",
-        ("monitor",), 61,
+        _ANYWHERE, 61,
     ),
-    Action("sort", "s", "Sort", "sort by the next column", _SORT, ("monitor",), 64),
+    Action("sort", "s", "Sort", "sort by the next column", _SORT, _ANYWHERE, 64),
     Action("sort_by('state')", "S", "By state", "worst first", _SORT, ("monitor",)),
     Action("sort_by('target')", "N", "By name", "by name", _SORT, ("monitor",)),
     Action("sort_by('lag')", "L", "By lag", "most lag first", _SORT, ("monitor",)),
@@ -140,6 +142,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("pane(2)", "2", "Partitions", "go to the partitions", "Where to go", _ANYWHERE),
     Action("pane(3)", "3", "Errors", "go to the error log", "Where to go", _ANYWHERE),
     Action("pane(4)", "4", "Retries", "go to the retry queue", "Where to go", _ANYWHERE),
+    Action("view('partitions')", "5", "Partitions", "partitions of a table, and retention",
+           "Where to go", _LIVE),
+    Action("view('maintenance')", "6", "Maintenance", "tasks, when they ran, their log",
+           "Where to go", _LIVE),
+    Action("view('schedule')", "7", "Schedule", "what is due; workers and pg_cron", "Where to go",
+           _LIVE),
+    Action("view('indexes')", "8", "Indexes", "which indexes of a table would pay", "Where to go",
+           _LIVE),
     Action(
         "app.focus_next", "tab", "Next", "go to the next pane or field", "Where to go",
         ("monitor", "create"),
@@ -171,7 +181,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "back", "escape", "Back", "go back", "Program",
-        ("details", "create", "log", "reader", "help", "statements", *_SIDE), 80,
+        ("details", "create", "log", "reader", "help", "statements", *_VIEWS, *_SIDE), 80,
     ),
     Action(
         "clear", "escape", "Clear", "clear the filter, then the marks, then the zoom",
@@ -185,24 +195,24 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "suspend", "ctrl+z", "Suspend", "go to the background of the shell; fg comes back",
         "Program", ("monitor", "details", "install", "connect", "log", "reader", "create",
-         "statements", *_SIDE), priority=True,
+         "statements", *_VIEWS, *_SIDE), priority=True,
     ),
     Action(
         "palette", "colon,ctrl+p", "Palette", "find an action or a rollup by a part of its name",
-        "Program", (*_ROLLUP, *_VIEWS, *_SIDE, "log", "reader", "statements"), 85,
+        "Program", (*_LIVE, "log", "reader", "statements"), 85,
     ),
     Action(
         "explain", "f1", "Explain", "what is seen here, in words: columns, states, what to do",
-        "Program", (*_ROLLUP, *_VIEWS, *_SIDE, "log"),
+        "Program", (*_LIVE, "log"),
     ),
     Action(
         "help", "question_mark", "Help", "every key that works here", "Program",
-        (*_ROLLUP, *_VIEWS, *_SIDE, "install", "connect", "log", "reader", "statements"), 90,
+        (*_LIVE, "install", "connect", "log", "reader", "statements"), 90,
     ),
     Action("help_here", "f1", "Help", "every key that works here", "Program", ("create",), 90),
     Action(
         "leave", "q", "Quit", "quit (asks while something runs)", "Program",
-        ("monitor", "details", "install", "connect"), 99,
+        ("monitor", "details", "install", "connect", *_VIEWS), 99,
     ),
 )
 # fmt: on

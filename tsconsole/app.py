@@ -149,6 +149,7 @@ class TsConsole(App[int]):
             Background(
                 lambda: connected(settings, statements), self._operation_changed, self._clock
             ),
+            settings=settings,
             read_only=settings.read_only,
             profile=settings.profile,
             interval=self.config.refresh_interval,

@@ -214,4 +214,105 @@ EXPLANATIONS: dict[str, Explanation] = {
             ),
         ),
     ),
+    "partitions": Explanation(
+        "Partitions of a table",
+        (
+            (
+                "What is seen here",
+                "The partitions of one rollup or source (c looks at another), the newest first. "
+                "The bar is the size with indexes; rows and dead rows are what statistics know. "
+                "Below: the size of all, and how long rows are kept.",
+            ),
+            (
+                "The states",
+                table({
+                    "! expired": "older than is kept: the next maintenance takes it away",
+                    "▶ open": "the present is in it: it still grows",
+                    "+ premade": "made ahead, empty still",
+                    "closed": "past: only late changes still touch it",
+                }),
+            ),
+            (
+                "What to do",
+                table({
+                    "d": "says what retention would take away, and what has to stay because a "
+                    "rollup has not come past it",
+                    "ctrl+d": "takes it away now; dropping wants the table's name typed",
+                    "i": "changes how long rows are kept, and whether they are dropped or archived",
+                    "w": "chooses the width of coming partitions from how fast the table grows",
+                }),
+            ),
+        ),
+    ),
+    "maintenance": Explanation(
+        "Maintenance",
+        (
+            (
+                "What is seen here",
+                "Every task of every rollup: what its last run said, when the next is, and below "
+                "the log. Whoever runs the rollups, a worker or pg_cron, runs what is due here "
+                "too. The lower edge says what the task under the cursor is for.",
+            ),
+            (
+                "LAST",
+                table({
+                    "✓ done": "it had something to do and did it",
+                    "· skipped": "nothing needed doing",
+                    "✗ failed": "enter says why; the other tasks went on",
+                    "never": "it has not run yet",
+                }),
+            ),
+            (
+                "What to do",
+                "Tasks that stay due: nobody runs them (7 says who should). r runs one, m those of "
+                "a rollup, y what is due.",
+            ),
+        ),
+    ),
+    "schedule": Explanation(
+        "The schedule",
+        (
+            (
+                "What is seen here",
+                "When each rollup ran, when it is due next, and what kind of work is due now: "
+                "frontier is new data, history the past that is filled in, recompute what late "
+                "changes made stale. Below: the workers with their last sign of life, and our jobs "
+                "in pg_cron.",
+            ),
+            (
+                "What to do",
+                table({
+                    "due for long": "nobody runs it: start a worker (tsconsole worker), or let "
+                    "pg_cron do it (k). Or it is running: RUN BY has a pid then",
+                    "✗ worker": "it was not heard of for 30 seconds: its host or network is gone",
+                    "✗ job": "enter shows the runs of the job with their messages",
+                }, 12),
+            ),
+        ),
+    ),
+    "indexes": Explanation(
+        "The index advisor",
+        (
+            (
+                "What is seen here",
+                "Indexes that would pay for the queries that rollups of this table really run "
+                "(create), indexes that are in the way (drop), and notes. With the extension "
+                "hypopg the planner's cost is tried with each index before it is built.",
+            ),
+            (
+                "The columns",
+                table({
+                    "COST AFTER": "the planner's cost of the queries without and with the index",
+                    "GAIN": "how much cheaper they get",
+                    "SIZE": "about how large the index is, or will be",
+                }),
+            ),
+            (
+                "What to do",
+                "b builds or drops what is under the cursor in the background, without blocking "
+                "anybody. The advice is given once: ctrl+r asks again, and so does the end of a "
+                "build.",
+            ),
+        ),
+    ),
 }  # fmt: skip

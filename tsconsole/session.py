@@ -30,6 +30,8 @@ class Session:
 
     connect: Connect
     background: Background
+    settings: Settings = field(default_factory=Settings)
+    """How to connect, for operations that need more than one connection."""
     read_only: bool = False
     profile: str | None = None
     interval: float = 2.0

@@ -20,10 +20,14 @@ from tsconsole.screens.connect import ConnectScreen
 from tsconsole.screens.create import CreateScreen
 from tsconsole.screens.details import DetailsScreen
 from tsconsole.screens.help import HelpScreen
+from tsconsole.screens.indexes import IndexesScreen
 from tsconsole.screens.install import InstallScreen
 from tsconsole.screens.log import LogScreen
+from tsconsole.screens.maintenance import MaintenanceScreen
 from tsconsole.screens.monitor import MonitorScreen
+from tsconsole.screens.partitions import PartitionsScreen
 from tsconsole.screens.reader import ReaderScreen
+from tsconsole.screens.schedule import ScheduleScreen
 from tsconsole.screens.statements import StatementsScreen
 from tsconsole.screens.steps import StepsScreen
 from tsconsole.widgets.key_bar import KeyBar
@@ -31,7 +35,8 @@ from tsconsole.widgets.operations_pane import _LABELS
 
 SCREENS = [
     ConnectScreen, InstallScreen, MonitorScreen, DetailsScreen, CreateScreen, LogScreen,
-    ReaderScreen, StatementsScreen, StepsScreen,
+    ReaderScreen, StatementsScreen, StepsScreen, PartitionsScreen, MaintenanceScreen,
+    ScheduleScreen, IndexesScreen,
 ]  # fmt: skip
 
 
@@ -92,7 +97,8 @@ def test_what_changes_the_database_says_so() -> None:
     changing = {action.name for action in ACTIONS if action.changes}
     assert changing == {
         "run", "retry", "maintain", "pause", "drop", "create", "run_all", "retry_all",
-        "maintain_all", "create_now", "install",
+        "maintain_all", "create_now", "install", "apply", "retention", "optimize", "run_task",
+        "run_table", "run_due", "run_now", "interval", "switch", "cron", "cron_remove", "follow",
     }  # fmt: skip
 
 

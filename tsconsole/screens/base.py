@@ -198,6 +198,17 @@ class ConsoleScreen(Screen[ScreenResult]):
                 self.app.push_screen(DetailsScreen(self.session, rollup))
 
     @property
+    def table_in_view(self) -> str | None:
+        """The table that a screen about one table would be about, when it is opened from here."""
+        return None
+
+    def action_view(self, name: str) -> None:
+        """Go to the screen of a topic."""
+        from tsconsole.screens.views import open_view
+
+        open_view(self, name)  # type: ignore[arg-type]
+
+    @property
     def explained(self) -> str:
         """What F1 explains: a topic of `tsconsole.explanations`."""
         return self.place

@@ -50,17 +50,24 @@ class PaletteScreen(ModalScreen[Entry | None]):
         Binding("pageup", "move(-10)", show=False, priority=True),
     ]
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        title: str = "Palette",
+        hint: str = "an action or a rollup, by any of its letters",
+    ) -> None:
         super().__init__()
         self._entries = entries
+        self._title = title
+        self._hint = hint
         self._found: list[Entry] = []
 
     def compose(self) -> ComposeResult:
         """What is looked for, and what was found."""
         with Vertical(id="box") as box:
-            box.border_title = Content("Palette")
+            box.border_title = Content(self._title)
             box.border_subtitle = Content("↵ does it   esc closes")
-            yield Input(placeholder="an action or a rollup, by any of its letters", id="wanted")
+            yield Input(placeholder=self._hint, id="wanted")
             yield OptionList(id="found", compact=True)
             yield Static("Nothing matches.", id="nothing")
 

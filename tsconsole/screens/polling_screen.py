@@ -116,10 +116,15 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
             server=self.session.server,
             interval=self.poller.interval,
             is_held=self.poller.held,
-            seconds_old=self.session.seconds_old,
+            seconds_old=self.seconds_old,
             is_lost=self.failure is not None,
         )
         self.query_one(Banner).display_failure(self.failure, self.session.clock())
+
+    @property
+    def seconds_old(self) -> float | None:
+        """The age of what is shown."""
+        return self.session.seconds_old
 
     def action_slower(self) -> None:
         """Refresh less often."""

@@ -39,6 +39,11 @@ class RollupScreen(PollingScreen[Data]):
     def subject(self) -> RollupStatus | None:
         """The rollup that actions act on."""
 
+    @property
+    def table_in_view(self) -> str | None:
+        """The rollup under the cursor."""
+        return self.subject.target_table if self.subject is not None else None
+
     nothing_selected = "no rollup is selected"
     """Why there is nothing to act on."""
 

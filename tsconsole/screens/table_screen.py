@@ -41,6 +41,7 @@ class TableScreen(PollingScreen[Data]):
         self.table_name = table_name
         """The table that is looked at, for screens that look at one."""
         self.data: Data | None = None
+        self._fetched_at: float | None = None
         self._filtered: Grid[Any] | None = None
 
     @abstractmethod
@@ -69,7 +70,17 @@ class TableScreen(PollingScreen[Data]):
         """Begin to poll; follow the theme."""
         super().on_mount()
         self.query_one("#filter").display = False
-        self.watch(self.app, "theme", lambda: self.call_after_refresh(self.draw), init=False)
+        self.watch(self.app, "theme", self._redraw, init=False)
+
+    def on_screen_resume(self) -> None:
+        """Refresh at once, and not too often."""
+        super().on_screen_resume()
+        self.poller.interval = max(self.poller.interval, LEAST_INTERVAL)
+
+    @property
+    def table_in_view(self) -> str | None:
+        """The table that is looked at."""
+        return self.table_name
 
     @property
     def main(self) -> Grid[Any]:
@@ -85,9 +96,14 @@ class TableScreen(PollingScreen[Data]):
 
     def show_data(self, data: Data) -> None:
         """Keep it and draw it."""
-        self.data = data
-        self.session.fetched_at = self.session.clock()
+        self.data, self._fetched_at = data, self.session.clock()
+        self.session.is_lost = False
         self.draw()
+
+    @property
+    def seconds_old(self) -> float | None:
+        """The age of what is shown."""
+        return None if self._fetched_at is None else self.session.clock() - self._fetched_at
 
     def operation_changed(self, operation: Operation) -> None:
         """Look at once at what an operation has changed."""
@@ -175,6 +191,12 @@ class TableScreen(PollingScreen[Data]):
         else:
             super().action_back()
 
+    def action_cancel(self) -> None:
+        """Cancel the latest of our operations."""
+        running = self.session.running
+        if running:
+            self.cancel_operation(running[-1])
+
     def ask(
         self, verb: str, question: Text, then: Callable[[], None], typed: str | None = None
     ) -> None:
@@ -182,6 +204,9 @@ class TableScreen(PollingScreen[Data]):
         self.app.push_screen(
             ConfirmScreen(verb, question, verb, typed), lambda yes: then() if yes else None
         )
+
+    def _redraw(self) -> None:
+        self.call_after_refresh(self.draw)
 
     def _close_filter(self) -> Grid[Any]:
         grid = self._filtered or self.focused_grid

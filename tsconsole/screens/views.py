@@ -27,7 +27,7 @@ def make_view(name: str, session: Session, table_name: str | None) -> Screen[Non
     return screen
 
 
-def open_view(screen: ConsoleScreen[object], name: str) -> None:
+def open_view(screen: ConsoleScreen[None], name: str) -> None:
     """Go to a topic. From one topic to the next, back leads to where the first was opened."""
     if screen.place == name:
         return
@@ -38,7 +38,7 @@ def open_view(screen: ConsoleScreen[object], name: str) -> None:
         screen.app.push_screen(view)
 
 
-def go_to_pane(screen: ConsoleScreen[object], number: int) -> None:
+def go_to_pane(screen: ConsoleScreen[None], number: int) -> None:
     """Go back to the monitor, to one of its panes."""
     stack = screen.app.screen_stack
     places = [getattr(one, "place", "") for one in stack]

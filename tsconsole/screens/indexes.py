@@ -1,0 +1,205 @@
+"""The index advisor: what would pay on a table, what is in the way, and doing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from rich.text import Text
+
+from tsconsole import operations, upkeep_jobs
+from tsconsole.action import Action
+from tsconsole.background import Connection, Operation
+from tsconsole.formatting import ABSENT, one_line, short_number, size
+from tsconsole.models import IndexAdvice, Retention
+from tsconsole.screens.base import bindings
+from tsconsole.screens.palette import Entry, PaletteScreen
+from tsconsole.screens.reader import ReaderScreen, Section
+from tsconsole.screens.table_screen import TableScreen
+from tsconsole.widgets.grid import Field, Grid, Look, words
+
+UNTIL_ASKED = 86400.0
+"""Seconds: advice plans many queries, so it is given once, and again when it is asked for."""
+_RANK = {"create": 0, "drop": 1, "note": 2}
+_GLYPHS = {"create": "+", "drop": "-", "note": "·"}
+
+
+@dataclass(frozen=True)
+class IndexesData:
+    """What the screen shows."""
+
+    now: datetime
+    table: str | None
+    advice: tuple[IndexAdvice, ...]
+    tables: tuple[Retention, ...]
+
+
+class IndexesScreen(TableScreen[IndexesData]):
+    """Advice on one table."""
+
+    place = "indexes"
+    BINDINGS = bindings("indexes")
+
+    def grids(self) -> list[Grid[Any]]:
+        """One grid."""
+        return [
+            Grid(
+                id="advice",
+                number=8,
+                title="Indexes",
+                fields=FIELDS,
+                key=advice_key,
+                text=lambda a: f"{a.advice} {a.kind} {a.index_name} {a.definition} {a.reason}",
+                is_problem=lambda advice: advice.advice != "note",
+                noun="advice",
+                words="planning the queries with and without indexes …",
+            )
+        ]
+
+    def on_screen_resume(self) -> None:
+        """Nothing changes by itself here."""
+        super().on_screen_resume()
+        self.poller.interval = UNTIL_ASKED
+
+    async def fetch(self, connection: Connection) -> IndexesData:
+        """Ask for advice."""
+        tables = await operations.list_retention(connection)
+        if self.table_name is None and tables:
+            self.table_name = tables[-1].table_name
+        found: list[IndexAdvice] = []
+        if self.table_name is not None:
+            found = await operations.recommend_indexes(connection, self.table_name)
+        now = self.session.now or datetime.now(timezone.utc)
+        ordered = sorted(found, key=lambda advice: _RANK[advice.advice])
+        return IndexesData(now, self.table_name, tuple(ordered), tuple(tables))
+
+    def draw(self) -> None:
+        """Draw the advice."""
+        data, grid = self.data, self.main
+        if data is None:
+            return
+        grid.about = data.table or ""
+        grid.words = (
+            f"Nothing to do: no index would pay on {data.table}, and none is in the way."
+            if data.table
+            else "There are no rollups here yet."
+        )
+        grid.display_rows(data.advice, data.now)
+        self.selection_changed()
+
+    def selection_changed(self) -> None:
+        """Say why, in full, below."""
+        advice = self.main.selected
+        self.main.below = one_line(advice.reason) if advice is not None else ""
+        self.main.draw_titles()
+
+    def operation_changed(self, operation: Operation) -> None:
+        """Show the progress beside what is built."""
+        super().operation_changed(operation)
+        self.draw()
+
+    def why_not(self, action: Action) -> str | None:
+        """What needs advice that can be followed."""
+        reason = super().why_not(action)
+        if reason is not None or action.name != "follow":
+            return reason
+        advice = self.main.selected
+        if advice is None:
+            return "no advice is selected"
+        if advice.statement is None or advice.index_name is None:
+            return "there is nothing to build or drop in a note"
+        return None
+
+    def action_open(self) -> None:
+        """The advice in full, with its statement."""
+        advice = self.main.selected
+        if advice is not None:
+            title = advice.index_name or f"{advice.kind}: {self.table_name}"
+            self.app.push_screen(ReaderScreen(self.session, title, advice_sections(advice)))
+
+    def action_choose(self) -> None:
+        """Look at another table."""
+        entries = [
+            Entry(one.table_name, "source" if one.is_source else "rollup", target=one.table_name)
+            for one in (self.data.tables if self.data else ())
+        ]
+
+        def look_at(entry: Entry | None) -> None:
+            if entry is not None:
+                self.table_name, self.data = entry.target, None
+                self.main.words = "planning the queries with and without indexes …"
+                self.main.display_rows((), self.session.now or datetime.now(timezone.utc))
+                self.poller.poke()
+
+        self.app.push_screen(PaletteScreen(entries, "Indexes of", "a rollup or a source"), look_at)
+
+    def action_follow(self) -> None:
+        """Build or drop the index in the background, once it is confirmed."""
+        advice = self.main.selected
+        if advice is None or advice.statement is None:
+            return
+        verb = "Build" if advice.advice == "create" else "Drop"
+        room = f", about {size(advice.size_bytes)}" if advice.size_bytes else ""
+        question = Text.assemble(
+            f"{verb} ", (advice.index_name or "", "bold"), f" of {advice.table_name}{room}?\n\n",
+            one_line(advice.reason), "\n\nIt runs in the background and blocks nobody; x cancels "
+            "it and leaves nothing half built.",
+        )  # fmt: skip
+        work = upkeep_jobs.follow_advice(self.session.settings, advice)
+        self.ask(verb, question, lambda: self.start(verb.lower(), advice.index_name, work))
+
+
+def advice_key(advice: IndexAdvice) -> str:
+    """What an advice is known by."""
+    return f"{advice.advice}/{advice.kind}/{advice.index_name}/{advice.reason[:40]}"
+
+
+def advice_sections(advice: IndexAdvice) -> list[Section]:
+    """Everything about an advice."""
+    cost = ""
+    if advice.cost_before is not None and advice.cost_after is not None:
+        cost = (
+            f"{short_number(advice.cost_before)} without it, {short_number(advice.cost_after)} "
+            f"with it: {gain(advice)} cheaper"
+        )
+    return [
+        Section("Why", advice.reason),
+        Section("The planner's cost of the queries that it changes", cost),
+        Section("Size", size(advice.size_bytes) if advice.size_bytes is not None else ""),
+        Section("The index", advice.definition or "", "code"),
+        Section("What b runs", advice.statement or "", "code"),
+    ]
+
+
+def gain(advice: IndexAdvice) -> str:
+    """How much cheaper the queries get."""
+    if not advice.cost_before or advice.cost_after is None:
+        return ABSENT
+    return f"{max(1 - advice.cost_after / advice.cost_before, 0):.0%}"
+
+
+def _saved(advice: IndexAdvice) -> float:
+    return (advice.cost_before or 0) - (advice.cost_after or 0)
+
+
+def _advice(advice: IndexAdvice, look: Look) -> Text:
+    style = look.colours.muted if advice.advice == "note" else "bold"
+    return Text(f"{_GLYPHS[advice.advice]} {advice.advice}", style=style)
+
+
+FIELDS: tuple[Field[IndexAdvice], ...] = (
+    Field("advice", "ADVICE", 8, _advice, lambda a: (_RANK[a.advice], -_saved(a))),
+    Field("kind", "KIND", 11, lambda a, look: words(a.kind, look)),
+    Field("index", "INDEX", 0, lambda a, look: words(a.index_name or "", look),
+          lambda a: a.index_name or ""),
+    Field("before", "COST", 8, lambda a, look: Text(short_number(a.cost_before)), right=True,
+          from_room=100),
+    Field("after", "AFTER", 8, lambda a, look: Text(short_number(a.cost_after)), right=True,
+          from_room=100),
+    Field("gain", "GAIN", 6, lambda a, look: Text(gain(a)), lambda a: -_saved(a), right=True),
+    Field("size", "SIZE", 7, lambda a, look: Text(size(a.size_bytes)),
+          lambda a: -(a.size_bytes or 0), right=True),
+    Field("reason", "WHY", 0, lambda a, look: words(one_line(a.reason), look, look.colours.muted),
+          from_room=120),
+)  # fmt: skip
