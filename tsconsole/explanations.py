@@ -144,8 +144,8 @@ EXPLANATIONS: dict[str, Explanation] = {
                 "The figures",
                 table({
                     "counts": "rollups in each state; enter shows only those",
-                    "lag": "median and worst, paused rollups aside. The worst is the one most "
-                    "buckets behind",
+                    "lag": "of the worst rollup and of the one in the middle, paused ones aside; "
+                    "one bucket is allowed, because one that is not over is not missing",
                     "rows/s": "rows that steps read, in the last whole minute",
                     "pending": "ranges below the watermarks still to be computed",
                     "late rows": "rows of targets that late changes made wrong and that were put "

@@ -31,17 +31,34 @@ def fuzzy_score(wanted: str, text: str) -> int | None:
     return total * 4 - len(text) // 8
 
 
-def best_matches(wanted: str, items: Iterable[T], text: Callable[[T], str]) -> list[T]:
+def best_matches(
+    wanted: str,
+    items: Iterable[T],
+    name: Callable[[T], str],
+    about: Callable[[T], str] = lambda _: "",
+) -> list[T]:
     """The items that match, best first; all of them, as they come, when nothing is wanted.
+
+    The letters have to be in the name; or else whole words in what is said about the item.
 
     >>> best_matches("ru", ["return", "trust", "run", "ladder"], str)
     ['run', 'trust', 'return']
     """
     if not wanted.strip():
         return list(items)
-    scored = [(fuzzy_score(wanted, text(item)), item) for item in items]
-    found = [(score, item) for score, item in scored if score is not None]
+    found = []
+    for item in items:
+        score = fuzzy_score(wanted, name(item))
+        if score is None and _has_words(wanted, f"{name(item)} {about(item)}"):
+            score = -1000
+        if score is not None:
+            found.append((score, item))
     return [item for _, item in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _has_words(wanted: str, text: str) -> bool:
+    lowered = text.lower()
+    return all(word in lowered for word in wanted.lower().split())
 
 
 def matched_letters(wanted: str, text: str) -> list[int]:

@@ -53,8 +53,11 @@ class Summary:
 
     counts: dict[Health, int]
     worst_lag: timedelta | None
+    """How far the worst is behind, one bucket of its own allowed: a bucket that is not over is not
+    missing."""
     worst_lag_target: str | None
     median_lag: timedelta | None
+    """The same of the one in the middle."""
     pending_ranges: int
     next_retry: datetime | None
     gave_up: int
@@ -74,9 +77,9 @@ def summarize(operations: Iterable[RollupStatus], retries: Iterable[RetryEntry])
     times = [entry.next_retry_time for entry in waiting if entry.next_retry_time is not None]
     return Summary(
         counts=counts,
-        worst_lag=worst.lag if worst else None,
+        worst_lag=_behind(worst) if worst else None,
         worst_lag_target=worst.target_table if worst else None,
-        median_lag=median([r.lag for r in lagging if r.lag is not None]) if lagging else None,
+        median_lag=median([_behind(rollup) for rollup in lagging]) if lagging else None,
         pending_ranges=sum(rollup.pending_ranges for rollup in rollups),
         next_retry=min(times, default=None),
         gave_up=sum(entry.gave_up_at is not None for entry in waiting),
@@ -110,6 +113,10 @@ def reason(rollup: RollupStatus) -> str:
     if rollup.backfill_remaining:
         words.append(f"{age(rollup.backfill_remaining)} left")
     return ", ".join(words) if len(words) > 1 else rollup.health_reason
+
+
+def _behind(rollup: RollupStatus) -> timedelta:
+    return timedelta(seconds=max(_overdue(rollup), 0.0))
 
 
 def worst_first(rollup: RollupStatus) -> tuple[int, float, str]:

@@ -18,6 +18,7 @@ from tsconsole.screens.palette import Entry, PaletteScreen
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.screens.table_screen import TableScreen
 from tsconsole.widgets.grid import Field, Grid, Look, words
+from tsconsole.widgets.header import Header
 
 UNTIL_ASKED = 86400.0
 """Seconds: advice plans many queries, so it is given once, and again when it is asked for."""
@@ -61,6 +62,12 @@ class IndexesScreen(TableScreen[IndexesData]):
         """Nothing changes by itself here."""
         super().on_screen_resume()
         self.poller.interval = UNTIL_ASKED
+        self.draw_header()
+
+    def draw_header(self) -> None:
+        """The age of the advice, without an interval that nobody would wait for."""
+        super().draw_header()
+        self.query_one(Header).change(interval=None)
 
     async def fetch(self, connection: Connection) -> IndexesData:
         """Ask for advice."""

@@ -76,6 +76,7 @@ class TableScreen(PollingScreen[Data]):
         """Refresh at once, and not too often."""
         super().on_screen_resume()
         self.poller.interval = max(self.poller.interval, LEAST_INTERVAL)
+        self.draw_header()
 
     @property
     def table_in_view(self) -> str | None:

@@ -75,6 +75,8 @@ class Header(Line):
         state, colours = self.state, palette(self.app)
         line = Text()
         if state.interval is None:
+            if state.seconds_old is not None:
+                line.append(f"data {_age(state.seconds_old)} old", style=colours.muted)
             return line
         if state.is_held:
             line.append(" ON HOLD ", style=f"bold reverse {colours.accent}")

@@ -1,0 +1,264 @@
+"""The screens of one topic each, by keys, on a real database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from console.conftest import MakeConsole
+from console.states import healthy
+from console.test_by_keys import Operator, rows
+from tsconsole.screens.ask import AskScreen
+from tsconsole.screens.choose import ChooseScreen
+from tsconsole.screens.confirm import ConfirmScreen
+from tsconsole.screens.indexes import IndexesScreen
+from tsconsole.screens.maintenance import MaintenanceScreen
+from tsconsole.screens.monitor import MonitorScreen
+from tsconsole.screens.palette import PaletteScreen
+from tsconsole.screens.partitions import PartitionsScreen
+from tsconsole.screens.reader import ReaderScreen
+from tsconsole.screens.schedule import ScheduleScreen
+
+VIEWS = {
+    "5": PartitionsScreen, "6": MaintenanceScreen, "7": ScheduleScreen, "8": IndexesScreen,
+}  # fmt: skip
+PARTITIONS = "select count(*) from silver.get_partition_stats('silver.meters_1h')"
+
+
+async def at_view(console: Any, pilot: Any, key: str) -> Operator:
+    """At the monitor, on silver.meters_1h, go to the screen of a key and wait for its rows."""
+    operator = Operator(console, pilot)
+    await operator.at_monitor()
+    await operator.until(lambda: operator.monitor.subject is not None)
+    wanted = operator.status("silver.meters_1h")
+    assert wanted is not None and operator.monitor.operations_pane.select(wanted)
+    await pilot.pause()
+    await operator.press(key)
+    await operator.until(lambda: isinstance(console.screen, VIEWS[key]))
+    await operator.until(lambda: console.screen.data is not None)
+    await pilot.pause()
+    return operator
+
+
+async def test_retention_by_keys(console: MakeConsole, db: psycopg.Connection) -> None:
+    healthy(db)
+    app = console()
+    async with app.run_test(size=(120, 36), notifications=True) as pilot:
+        operator = await at_view(app, pilot, "5")
+        screen = app.screen
+        assert isinstance(screen, PartitionsScreen)
+        assert screen.table_name == "silver.meters_1h" and screen.main.table.row_count >= 3
+        before = rows(db, PARTITIONS)[0][0]
+
+        # nothing is expired yet
+        await operator.press("ctrl+d")
+        await operator.until(lambda: any("nothing of" in words for words in operator.said))
+
+        # keep 90 days, then drop; the dry run says what would go
+        await operator.press("i")
+        await operator.until(lambda: isinstance(app.screen, AskScreen))
+        await operator.press("ctrl+u")
+        await operator.type("90d")
+        await operator.press("enter")
+        await operator.until(lambda: isinstance(app.screen, ChooseScreen))
+        await operator.press("enter")
+        assert "kept for 90 days" in await operator.ended("retention of")
+        await operator.until(lambda: any(p.state == "expired" for p in screen.data.partitions))
+        await operator.press("d")
+        await operator.until(lambda: isinstance(app.screen, ReaderScreen))
+        assert any(section.heading.startswith("Would go") for section in app.screen._sections)
+        await operator.press("escape")
+        assert rows(db, PARTITIONS)[0][0] == before
+
+        # expired ones only; the name has to be typed before they go
+        await operator.press("exclamation_mark")
+        assert {part.state for part in screen.main.shown} == {"expired"}
+        expired = len(screen.main.shown)
+        await operator.press("ctrl+d")
+        await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
+        await operator.press("enter")
+        assert isinstance(app.screen, ConfirmScreen)
+        await operator.type("silver.meters_1h")
+        await operator.press("enter")
+        await operator.until(lambda: not app.session.running)
+        assert f"{expired} partitions went" in await operator.ended("retention of")
+        assert rows(db, PARTITIONS)[0][0] == before - expired
+
+
+async def test_another_table_s_partitions(console: MakeConsole, db: psycopg.Connection) -> None:
+    healthy(db)
+    app = console()
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = await at_view(app, pilot, "5")
+        await operator.press("c")
+        await operator.until(lambda: isinstance(app.screen, PaletteScreen))
+        await operator.type("bil")
+        await operator.press("enter")
+        await operator.until(lambda: app.screen.data.table == "gold.billing_1h")
+        assert "gold.billing_1h" in str(app.screen.main.border_title)
+        names = [part.range_start for part in app.screen.main.shown]
+        await operator.press("N")
+        assert [part.range_start for part in app.screen.main.shown] == sorted(names)
+        await operator.press("N")
+        assert [part.range_start for part in app.screen.main.shown] == sorted(names, reverse=True)
+
+
+async def test_maintenance_by_keys(console: MakeConsole, db: psycopg.Connection) -> None:
+    healthy(db)
+    app = console()
+    log = "select task, outcome from silver.timeseries_maintenance_log order by id"
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = await at_view(app, pilot, "6")
+        screen = app.screen
+        assert isinstance(screen, MaintenanceScreen)
+        await operator.press("slash")
+        await operator.type("meters_1h premake")
+        await operator.press("enter")
+        assert [task.task for task in screen.main.shown] == ["premake"]
+        assert rows(db, log) == []
+        await operator.press("r")
+        await operator.ended("maintain")
+        assert [task for task, _ in rows(db, log)] == ["premake"]
+        await operator.until(lambda: len(screen.data.log) == 1)
+        await operator.press("enter")
+        await operator.until(lambda: isinstance(app.screen, ReaderScreen))
+        await operator.press("escape", "escape")
+        assert len(screen.main.shown) > 8, "escape has cleared the filter"
+
+        # all of a rollup, once it is confirmed
+        await operator.press("m")
+        await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
+        await operator.press("right", "enter")
+        await operator.until(lambda: len(app.session.background.operations) == 2)
+        await operator.until(lambda: not app.session.running)
+        assert len(rows(db, log)) > 4
+
+
+async def test_the_schedule_by_keys(console: MakeConsole, db: psycopg.Connection) -> None:
+    healthy(db)
+    db.execute(
+        "insert into tsconsole.worker (name, host, pid, version, jobs)"
+        " values ('w', 'etl-7', 4711, '0.1.0', 2)"
+    )
+    app = console()
+    config = (
+        "select refresh_interval::text, is_active from silver.timeseries_rollup_config"
+        " where target_name = 'silver.meters_1h'"
+    )
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = await at_view(app, pilot, "7")
+        screen = app.screen
+        assert isinstance(screen, ScheduleScreen)
+        assert "1 worker on etl-7" in str(screen.main.border_title)
+        await operator.press("slash")
+        await operator.type("silver.meters_1h")
+        await operator.press("enter", "i")
+        await operator.until(lambda: isinstance(app.screen, AskScreen))
+        await operator.press("ctrl+u")
+        await operator.press("enter")
+        assert isinstance(app.screen, AskScreen), "nothing is no interval"
+        await operator.type("10m")
+        await operator.press("enter")
+        assert "10 minutes" in await operator.ended("schedule")
+        assert rows(db, config) == [("00:10:00", True)]
+
+        # zero is refused by the server, and said
+        await operator.press("i")
+        await operator.press("ctrl+u")
+        await operator.type("0s")
+        await operator.press("enter")
+        await operator.until(lambda: len(app.session.background.operations) == 2)
+        await operator.ended("schedule")
+        assert list(app.session.background.operations.values())[-1].outcome == "failed"
+        assert rows(db, config) == [("00:10:00", True)]
+
+        await operator.press("p")
+        await operator.ended("pause")
+        assert rows(db, config) == [("00:10:00", False)]
+
+
+async def test_the_advisor_drops_what_is_in_the_way(
+    console: MakeConsole, db: psycopg.Connection
+) -> None:
+    healthy(db)
+    db.execute("create index twice on raw.meters (ts)")
+    app = console()
+    there = "select count(*) from pg_index where indrelid = 'raw.meters'::regclass"
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = await at_view(app, pilot, "8")
+        screen = app.screen
+        assert isinstance(screen, IndexesScreen)
+        await operator.press("c")
+        await operator.until(lambda: isinstance(app.screen, PaletteScreen))
+        await operator.type("raw.meters")
+        await operator.press("enter")
+        await operator.until(lambda: screen.data is not None and screen.data.table == "raw.meters")
+        assert rows(db, there) == [(2,)]
+        await operator.press("exclamation_mark")
+        await operator.until(lambda: screen.main.selected is not None)
+        assert {advice.advice for advice in screen.main.shown} == {"drop"}
+        await operator.press("b")
+        await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
+        await operator.press("right", "enter")
+        assert "dropped" in await operator.ended("drop")
+        assert rows(db, there) == [(1,)]
+        await operator.until(lambda: not screen.main.shown)
+
+
+async def test_numbers_lead_from_anywhere_to_anywhere(
+    console: MakeConsole, db: psycopg.Connection
+) -> None:
+    healthy(db)
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        operator = await at_view(app, pilot, "5")
+        for key, screen in VIEWS.items():
+            await operator.press(key)
+            await operator.until(lambda wanted=screen: isinstance(app.screen, wanted))
+            assert len(app.screen_stack) == 3, "one topic takes the place of another"
+        await operator.press("escape")
+        await operator.at_monitor()
+        await operator.press("7")
+        await operator.until(lambda: isinstance(app.screen, ScheduleScreen))
+        await operator.press("4")
+        await operator.at_monitor()
+        await operator.until(lambda: operator.monitor.lower == 4)
+
+
+@pytest.mark.parametrize(
+    ("key", "changing"),
+    [
+        ("5", ["ctrl+d", "i", "w"]), ("6", ["r", "m", "y", "ctrl+e"]),
+        ("7", ["r", "i", "p", "k", "ctrl+d"]), ("8", ["b"]),
+    ],
+)  # fmt: skip
+async def test_read_only_refuses_on_every_screen(
+    console: MakeConsole, db: psycopg.Connection, key: str, changing: list[str]
+) -> None:
+    healthy(db)
+    app = console(read_only=True)
+    async with app.run_test(size=(120, 36), notifications=True) as pilot:
+        operator = await at_view(app, pilot, key)
+        for one in changing:
+            app.clear_notifications()
+            await operator.press(one)
+            assert isinstance(app.screen, VIEWS[key]), one
+            assert any("read-only" in words for words in operator.said), one
+        assert app.session.background.operations == {}
+
+
+@pytest.mark.parametrize("key", list(VIEWS))
+async def test_a_database_without_rollups(console: MakeConsole, key: str) -> None:
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        operator = Operator(app, pilot)
+        await operator.at_monitor()
+        await operator.press(key)
+        await operator.until(lambda: isinstance(app.screen, VIEWS[key]))
+        await operator.until(lambda: app.screen.data is not None)
+        await pilot.pause()
+        assert "no rollups here yet" in str(app.screen.main.query_one(".empty").content)
+        await operator.press("escape")
+        await operator.until(lambda: isinstance(app.screen, MonitorScreen))
