@@ -12,8 +12,9 @@ Place = Literal[
 PLACE_NAMES: dict[Place, str] = {
     "monitor": "the monitor", "details": "the details of a rollup", "create": "the form",
     "install": "the installation", "connect": "the connection", "log": "the log",
-    "reader": "a text", "help": "the help", "partitions": "the partitions",
-    "maintenance": "the maintenance", "schedule": "the schedule", "indexes": "the indexes",
+    "reader": "a text", "help": "the help", "partitions": "the partitions (5)",
+    "maintenance": "the maintenance (6)", "schedule": "the schedule (7)",
+    "indexes": "the indexes (8)",
     "statements": "the statements", "steps": "the running steps",
 }  # fmt: skip
 """What each screen is called in a sentence."""

@@ -83,7 +83,6 @@ class ConnectScreen(ConsoleScreen[None]):
 
     def on_mount(self) -> None:
         """Begin."""
-        super().on_mount()
         colours = palette(self.app)
         self.query_one("#name", Line).show(
             Text.assemble(

@@ -111,7 +111,6 @@ class CreateScreen(ConsoleScreen[str | None]):
 
     def on_mount(self) -> None:
         """Ask for the tables."""
-        super().on_mount()
         self.query_one(".title", Line).show(Text("Create a rollup"))
         self._draw()
         self.spawn(self._read_tables, "tables")

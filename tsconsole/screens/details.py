@@ -83,7 +83,6 @@ class DetailsScreen(RollupScreen[RollupDetails]):
 
     def on_mount(self) -> None:
         """Show at once what is known already."""
-        super().on_mount()
         self._draw_headline()
         self.watch(self.app, "theme", self._redraw, init=False)
 

@@ -53,16 +53,16 @@ class IndexesScreen(TableScreen[IndexesData]):
                 key=advice_key,
                 text=lambda a: f"{a.advice} {a.kind} {a.index_name} {a.definition} {a.reason}",
                 is_problem=lambda advice: advice.advice != "note",
-                noun="advice",
+                noun="piece of advice",
+                nouns="pieces of advice",
                 words="planning the queries with and without indexes …",
             )
         ]
 
-    def on_screen_resume(self) -> None:
+    @property
+    def pace(self) -> float:
         """Nothing changes by itself here."""
-        super().on_screen_resume()
-        self.poller.interval = UNTIL_ASKED
-        self.draw_header()
+        return UNTIL_ASKED
 
     def draw_header(self) -> None:
         """The age of the advice, without an interval that nobody would wait for."""

@@ -80,7 +80,6 @@ class InstallScreen(ConsoleScreen[None]):
 
     def on_mount(self) -> None:
         """Show the plan."""
-        super().on_mount()
         self.query_one(Header).change(
             server=self.session.server,
             profile=self.session.profile,

@@ -39,7 +39,6 @@ class LogScreen(ConsoleScreen[None]):
 
     def on_mount(self) -> None:
         """Show what there is."""
-        super().on_mount()
         self.query_one(".title", Line).show(Text("Done in this session"))
         self.call_after_refresh(self.draw)
 

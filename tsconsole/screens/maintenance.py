@@ -64,6 +64,7 @@ class MaintenanceScreen(TableScreen[MaintenanceData]):
                 text=lambda e: f"{e.target_table} {e.task} {e.outcome} {e.detail}",
                 is_problem=lambda entry: entry.outcome == "failed",
                 noun="entry",
+                nouns="entries",
                 words="Nothing was maintained yet.",
             ),
         ]

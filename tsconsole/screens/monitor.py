@@ -57,7 +57,6 @@ class MonitorScreen(MonitorChoices):
 
     def on_mount(self) -> None:
         """Show the first of the lower panes, and follow the theme."""
-        super().on_mount()
         self.query_one("#filter").display = False
         self._show_lower(2)
         self.watch(self.app, "theme", self._redraw, init=False)

@@ -39,7 +39,6 @@ class MonitorChoices(RollupScreen[MonitorSnapshot]):
 
     def on_mount(self) -> None:
         """The filter that was left the last time is this time's."""
-        super().on_mount()
         self.operations_pane.filter = self.view.filter
 
     @property

@@ -113,7 +113,7 @@ class PaletteScreen(ModalScreen[Entry | None]):
 
     def _find(self, wanted: str) -> None:
         matching = best_matches(
-            wanted, self._entries, lambda entry: f"{entry.title} {entry.detail}"
+            wanted, self._entries, lambda entry: entry.title, lambda entry: entry.detail
         )
         # What cannot be done stands below, so that enter never lands on it by chance.
         self._found = sorted(matching[:SHOWN], key=lambda entry: entry.reason is not None)

@@ -61,7 +61,6 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
 
     def on_mount(self) -> None:
         """Begin to poll."""
-        super().on_mount()
         self.query_one(Header).change(
             server=self.session.server,
             profile=self.session.profile,
@@ -80,7 +79,7 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
 
     def on_screen_resume(self) -> None:
         """Refresh at once what may be old by now."""
-        self.poller.interval = self.session.interval
+        self.poller.interval = self.pace
         self.poller.poke()
         self.draw_header()
 
@@ -120,6 +119,11 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
             is_lost=self.failure is not None,
         )
         self.query_one(Banner).display_failure(self.failure, self.session.clock())
+
+    @property
+    def pace(self) -> float:
+        """Seconds from one poll to the next."""
+        return self.session.interval
 
     @property
     def seconds_old(self) -> float | None:

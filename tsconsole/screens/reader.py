@@ -52,7 +52,6 @@ class ReaderScreen(ConsoleScreen[None]):
 
     def on_mount(self) -> None:
         """Show the title."""
-        super().on_mount()
         self.query_one(".title", Line).show(Text(self._title, no_wrap=True))
 
     def action_copy(self) -> None:

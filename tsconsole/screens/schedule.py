@@ -86,7 +86,7 @@ class ScheduleScreen(TableScreen[ScheduleSnapshot]):
             return
         now = data.database_time
         due = sum(bool(rollup.due_work) for rollup in data.rollups)
-        self.main.about = f"{due} due now · {self._who(data)}"
+        self.main.about = f"{self._who(data)} · {due} due now"
         self.main.words = "There are no rollups here yet, so nothing is scheduled."
         self.main.display_rows(data.rollups, now)
         self.query_one("#workers", Grid).display_rows(data.workers, now)

@@ -39,7 +39,6 @@ class StatementsScreen(ConsoleScreen[None]):
 
     def on_mount(self) -> None:
         """Show what there is."""
-        super().on_mount()
         self.query_one(".title", Line).show(
             Text("Statements of this session; what is polled is one row with a count")
         )

@@ -37,7 +37,7 @@ class TableScreen(PollingScreen[Data]):
 
     def __init__(self, session: Session, table_name: str | None = None) -> None:
         super().__init__(session)
-        self.poller.interval = max(self.poller.interval, LEAST_INTERVAL)
+        self.poller.interval = self.pace
         self.table_name = table_name
         """The table that is looked at, for screens that look at one."""
         self.data: Data | None = None
@@ -68,15 +68,13 @@ class TableScreen(PollingScreen[Data]):
 
     def on_mount(self) -> None:
         """Begin to poll; follow the theme."""
-        super().on_mount()
         self.query_one("#filter").display = False
         self.watch(self.app, "theme", self._redraw, init=False)
 
-    def on_screen_resume(self) -> None:
-        """Refresh at once, and not too often."""
-        super().on_screen_resume()
-        self.poller.interval = max(self.poller.interval, LEAST_INTERVAL)
-        self.draw_header()
+    @property
+    def pace(self) -> float:
+        """Seconds from one poll to the next: not too often."""
+        return max(self.session.interval, LEAST_INTERVAL)
 
     @property
     def table_in_view(self) -> str | None:

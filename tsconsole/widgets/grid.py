@@ -61,13 +61,14 @@ class Grid(Pane, Generic[Row]):
         text: Callable[[Row], str] = str,
         is_problem: Callable[[Row], bool] = lambda _: False,
         noun: str = "row",
+        nouns: str | None = None,
         words: str = "Nothing here.",
     ) -> None:
         super().__init__(id=id)
         self.number, self.title = number, title
         self.fields = fields
         self.key, self.text, self.is_problem = key, text, is_problem
-        self.noun, self.words = noun, words
+        self.noun, self.nouns, self.words = noun, nouns or f"{noun}s", words
         self.about = ""
         """What the rows belong to, for the title."""
         self.below = ""
@@ -143,7 +144,8 @@ class Grid(Pane, Generic[Row]):
     def draw_titles(self) -> None:
         """What, how many, in which order, how many hidden; below what the screen has to say."""
         total = len(self._all)
-        parts = [self.about, f"{total} {self.noun}{'' if total == 1 else 's'}" if total else ""]
+        count = f"{total} {self.noun if total == 1 else self.nouns}" if total else ""
+        parts = [self.about, count]
         reasons = ["problems only"] * self.problems_only
         reasons += [f"filter “{self.filter}”"] * bool(self.filter)
         parts.append(hidden_words(total - len(self.shown), reasons))
