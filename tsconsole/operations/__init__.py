@@ -43,6 +43,7 @@ from tsconsole.operations.monitoring import (
 )
 from tsconsole.operations.partitions import (
     apply_retention,
+    detach_concurrently,
     expired_partitions,
     list_retention,
     partitions_of,
@@ -100,6 +101,7 @@ __all__ = [
     "cron_jobs",
     "cron_runs",
     "definition",
+    "detach_concurrently",
     "detailed_stats",
     "drop_rollup",
     "due_rollups",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import psycopg
+from psycopg import sql
+
 from tsconsole.models import (
     ExpiredPartition,
     PartitionRebuild,
@@ -13,7 +16,7 @@ from tsconsole.models import (
     RebuildStep,
     Retention,
 )
-from tsconsole.operations.calls import Connection, fetch, operation
+from tsconsole.operations.calls import Connection, fetch, fetch_values, operation
 
 OnPartition = Callable[[ExpiredPartition], None]
 OnRebuild = Callable[[RebuildStep], None]
@@ -87,13 +90,52 @@ async def expired_partitions(
 
 
 @operation
+async def detach_concurrently(connection: Connection, table: str | None = None) -> int:
+    """Detach what is older than retention without keeping anybody waiting; how many it took on.
+
+    `apply_retention` finishes it. What is interrupted, or does not come about in ten seconds,
+    stays invisible and is taken up by the next call.
+    """
+    chosen = """
+        select d.parent_schema, d.parent_name, d.partition_schema, d.partition_name
+          from tsconsole.begin_detachments(
+               tsconsole.find_table(%(table)s, tsconsole.visible_table(%(table)s))) as d
+    """
+    statement = sql.SQL("alter table {} detach partition {} concurrently")
+    async with connection.cursor() as cursor:
+        await cursor.execute(chosen, {"table": table})
+        partitions = await cursor.fetchall()
+    if not partitions:
+        return 0
+    [before] = await fetch_values(connection, "select current_setting('lock_timeout')")
+    await connection.execute("select set_config('lock_timeout', '10s', false)")
+    try:
+        for parent_schema, parent, schema, name in partitions:
+            try:
+                await connection.execute(
+                    statement.format(
+                        sql.Identifier(parent_schema, parent), sql.Identifier(schema, name)
+                    )
+                )
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.ObjectNotInPrerequisiteState):
+                # It waits for a transaction that is older; the others would wait for it, too.
+                break
+    finally:
+        if not connection.closed:
+            await connection.execute("select set_config('lock_timeout', %s, false)", [before])
+    return len(partitions)
+
+
+@operation
 async def apply_retention(
     connection: Connection, table: str | None = None, on_partition: OnPartition | None = None
 ) -> list[ExpiredPartition]:
     """Take away what is older than retention; what has to stay comes last, with the reason.
 
-    A call holds its locks for half a second at most, so there may be several.
+    They are detached concurrently where that is possible; a call for the others holds its locks
+    for half a second at most, so there may be several.
     """
+    await detach_concurrently(connection, table)
     gone: list[ExpiredPartition] = []
     while True:
         found = await fetch(

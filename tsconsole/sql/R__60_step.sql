@@ -111,7 +111,10 @@ as $$
     select case work
         when 'history' then 'p.kind = ''h'''
         else format('p.kind in (''l'', ''r'') and p.lo < $1 and not exists (select from %s q where q.kind = ''h'' and q.lo < p.hi and q.hi > p.lo)',
-                    tsconsole.pending_table((config).id)) end
+                    tsconsole.pending_table((config).id))
+            -- A late row for a partition that is just being detached decides whether it goes: not to be taken for frozen meanwhile.
+            || format(' and not exists (select from tsconsole.detachment d where d.parent = %s and d.rollup_id is null and d.range_start < p.hi and d.range_end > p.lo)',
+                      (config).source_table::oid) end
         || coalesce((select format(' and not exists (select from %s q where (q.kind = ''h'' or q.kind = ''r'' and p.kind = ''r'') and q.lo < p.hi and q.hi > p.lo)',
                                    tsconsole.pending_table(parent.id))
                      from silver.timeseries_rollup_config parent where parent.target_table = (config).source_table), '');

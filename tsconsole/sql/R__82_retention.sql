@@ -17,6 +17,9 @@ declare
     held_since timestamptz;
 begin
     perform tsconsole.check_has_rollups(table_name);
+    if not dry_run then
+        return query select f.* from tsconsole.finish_detachments(table_name) f;
+    end if;
     for kept_rows in select t.* from tsconsole.retention_tables(table_name) t loop
         stays := null;
         partitioned_table := tsconsole.qualified_name(kept_rows.relation);

@@ -194,6 +194,9 @@ class Worker:
             for planned in due:
                 if self.is_stopping:
                     return
+                if planned.task == "retention":
+                    # Only a client can detach and keep nobody waiting; the task finishes it.
+                    await operations.detach_concurrently(connection, planned.target_table)
                 task = await operations.run_due_task(connection, planned)
                 if task is not None:
                     self._report_task(task)
