@@ -7,7 +7,7 @@ from typing import Literal
 
 Place = Literal[
     "monitor", "details", "create", "install", "connect", "log", "reader", "help", "partitions",
-    "maintenance", "schedule", "indexes", "statements", "steps",
+    "maintenance", "schedule", "indexes", "statements", "steps", "errors", "failure",
 ]  # fmt: skip
 PLACE_NAMES: dict[Place, str] = {
     "monitor": "the monitor", "details": "the details of a rollup", "create": "the form",
@@ -16,6 +16,7 @@ PLACE_NAMES: dict[Place, str] = {
     "maintenance": "the maintenance (6)", "schedule": "the schedule (7)",
     "indexes": "the indexes (8)",
     "statements": "the statements", "steps": "the running steps",
+    "errors": "the errors (E)", "failure": "an error in full",
 }  # fmt: skip
 """What each screen is called in a sentence."""
 Needs = Literal["nothing", "rollup", "error", "retry", "operation"]
@@ -74,6 +75,7 @@ _KEY_NAMES = {
     "enter": "↵",
     "escape": "esc",
     "equals_sign": "=",
+    "backslash": "\\",
     "colon": ":",
     "comma": ",",
 }

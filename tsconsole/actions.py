@@ -14,10 +14,11 @@ from tsconsole.action import Action as Action
 from tsconsole.action import Group as Group
 from tsconsole.action import Place as Place
 from tsconsole.action import shown_key as shown_key
+from tsconsole.side_actions import SIDE_ACTIONS
 from tsconsole.view_actions import VIEW_ACTIONS
 
 _ROLLUP: tuple[Place, ...] = ("monitor", "details")
-_VIEWS: tuple[Place, ...] = ("partitions", "maintenance", "schedule", "indexes")
+_VIEWS: tuple[Place, ...] = ("partitions", "maintenance", "schedule", "indexes", "errors")
 """Screens that show one topic each, reached by a number from anywhere."""
 _ANYWHERE: tuple[Place, ...] = ("monitor", *_VIEWS)
 _SIDE: tuple[Place, ...] = ("steps",)
@@ -30,6 +31,7 @@ _SORT: Group = "Sort, and again: the other way round"
 # fmt: off
 ACTIONS: tuple[Action, ...] = (
     *VIEW_ACTIONS,
+    *SIDE_ACTIONS,
     Action(
         "run", "r", "Run", "run it now until nothing is left to do",
         _ONE, _ROLLUP, 20, changes=True, needs="rollup",
@@ -150,6 +152,8 @@ ACTIONS: tuple[Action, ...] = (
            _LIVE),
     Action("view('indexes')", "8", "Indexes", "which indexes of a table would pay", "Where to go",
            _LIVE),
+    Action("view('errors')", "E", "Errors", "every error, grouped, and the retry queue",
+           "Where to go", _LIVE),
     Action(
         "app.focus_next", "tab", "Next", "go to the next pane or field", "Where to go",
         ("monitor", "create"),
@@ -173,7 +177,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("retry_connect", "r", "Try again", "connect again now", "Program", ("connect",), 10),
     Action(
         "copy", "c", "Copy", "copy the text to the clipboard, over SSH too", "What is shown",
-        ("reader",), 10,
+        ("reader", "failure"), 10,
     ),
     Action(
         "copy", "c", "Copy SQL", "copy the SQL that creates it again, over SSH too",
@@ -181,7 +185,8 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "back", "escape", "Back", "go back", "Program",
-        ("details", "create", "log", "reader", "help", "statements", *_VIEWS, *_SIDE), 80,
+        ("details", "create", "log", "reader", "failure", "help", "statements", *_VIEWS, *_SIDE),
+        80,
     ),
     Action(
         "clear", "escape", "Clear", "clear the filter, then the marks, then the zoom",
@@ -193,13 +198,17 @@ ACTIONS: tuple[Action, ...] = (
         ("monitor", "details", "install", "connect"),
     ),
     Action(
+        "psql", "backslash", "psql", "leave the terminal to psql on this connection, and come back",
+        "Program", (*_LIVE, "failure"),
+    ),
+    Action(
         "suspend", "ctrl+z", "Suspend", "go to the background of the shell; fg comes back",
-        "Program", ("monitor", "details", "install", "connect", "log", "reader", "create",
-         "statements", *_VIEWS, *_SIDE), priority=True,
+        "Program", ("monitor", "details", "install", "connect", "log", "reader", "failure",
+         "create", "statements", *_VIEWS, *_SIDE), priority=True,
     ),
     Action(
         "palette", "colon,ctrl+p", "Palette", "find an action or a rollup by a part of its name",
-        "Program", (*_LIVE, "log", "reader", "statements"), 85,
+        "Program", (*_LIVE, "log", "reader", "failure", "statements"), 85,
     ),
     Action(
         "explain", "f1", "Explain", "what is seen here, in words: columns, states, what to do",
@@ -207,7 +216,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "help", "question_mark", "Help", "every key that works here", "Program",
-        (*_LIVE, "install", "connect", "log", "reader", "statements"), 90,
+        (*_LIVE, "install", "connect", "log", "reader", "failure", "statements"), 90,
     ),
     Action("help_here", "f1", "Help", "every key that works here", "Program", ("create",), 90),
     Action(

@@ -82,7 +82,7 @@ async def connect_once(
     """One autocommit connection, or a `ConnectionLost` that says why there is none."""
     try:
         connection = await psycopg.AsyncConnection.connect(
-            await _conninfo(settings), autocommit=True, prepare_threshold=None
+            await conninfo_of(settings), autocommit=True, prepare_threshold=None
         )
     except psycopg.Error as error:
         raise explain_connection(error, settings.target) from error
@@ -177,7 +177,7 @@ class Database:
         )
 
     async def _conninfo_now(self) -> str:
-        return await _conninfo(self.settings)
+        return await conninfo_of(self.settings)
 
     async def _configure(self, connection: psycopg.AsyncConnection[Any]) -> None:
         if self._statements is not None:
@@ -203,7 +203,7 @@ class Backoff:
         self._next = self._first
 
 
-async def _conninfo(settings: Settings) -> str:
+async def conninfo_of(settings: Settings) -> str:
     """The DSN as libpq gets it, with a fresh password when a command makes them."""
     settings = _renewed(settings)
     given = conninfo_to_dict(settings.dsn)

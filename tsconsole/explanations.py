@@ -174,6 +174,26 @@ EXPLANATIONS: dict[str, Explanation] = {
             ("What to do", table(WHAT_TO_DO, 13)),
         ),
     ),
+    "errors_screen": Explanation(
+        "Errors and retries",
+        (
+            (
+                "What is seen here",
+                "Above, what is in the error log: errors of one rollup that say the same are one "
+                "row, with how often, since when, and how many of them are new: nobody has "
+                "acknowledged them. u shows each by itself, the newest first, and goes on with the "
+                "log. Below, what is failing now, with the time to its next try.",
+            ),
+            (
+                "What to do",
+                "Enter shows an error in full with the query that was attempted; x there shows the "
+                "plan of that query. Mend the cause, then y tries again: the rollup under the "
+                "cursor, or those that space has marked. ctrl+y tries what is due, ctrl+e "
+                "everything that is failing. a acknowledges: the row turns quiet, and ! hides it "
+                "until it happens again. Backslash opens psql on this connection.",
+            ),
+        ),
+    ),
     "steps": Explanation(
         "Who runs what",
         (

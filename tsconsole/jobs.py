@@ -157,6 +157,18 @@ def cancel_step(target: str, pid: int, and_pause: bool = False) -> Work:
     return work
 
 
+def acknowledge(error_id: int | None) -> Work:
+    """Note that an error, with those like it, or every error (None) was seen to."""
+
+    async def work(connection: Connection, report: Report) -> Result:
+        count = await operations.acknowledge(connection, error_id)
+        if not count:
+            return Result("it was acknowledged already" if error_id else "nothing was new")
+        return Result(f"{count} error{'s' if count != 1 else ''} acknowledged")
+
+    return work
+
+
 def conclude_run(steps: Sequence[StepResult]) -> Result:
     """Say in one sentence what some steps did; the worst outcome comes first."""
     read = sum(step.rows_read or 0 for step in steps)

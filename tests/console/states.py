@@ -60,6 +60,7 @@ class FixedServer:
             self._replace(name, self._moved)
         self._replace("monitor_snapshot", self._snapshot)
         self._replace("rollup_details", self._details)
+        self._replace("failures", lambda found: replace(self._moved(found), database_time=NOW))
         self._replace("server_info", lambda found: replace(
             found, version="16.4", user="operator", host="bastion-db", port=5432, database="iot",
             is_superuser=False))  # fmt: skip

@@ -19,6 +19,8 @@ from tsconsole.screens.base import ConsoleScreen
 from tsconsole.screens.connect import ConnectScreen
 from tsconsole.screens.create import CreateScreen
 from tsconsole.screens.details import DetailsScreen
+from tsconsole.screens.errors import ErrorsScreen
+from tsconsole.screens.failure import FailureScreen
 from tsconsole.screens.help import HelpScreen
 from tsconsole.screens.indexes import IndexesScreen
 from tsconsole.screens.install import InstallScreen
@@ -35,8 +37,8 @@ from tsconsole.widgets.operations_pane import _LABELS
 
 SCREENS = [
     ConnectScreen, InstallScreen, MonitorScreen, DetailsScreen, CreateScreen, LogScreen,
-    ReaderScreen, StatementsScreen, StepsScreen, PartitionsScreen, MaintenanceScreen,
-    ScheduleScreen, IndexesScreen,
+    ReaderScreen, StatementsScreen, StepsScreen, ErrorsScreen, FailureScreen, PartitionsScreen,
+    MaintenanceScreen, ScheduleScreen, IndexesScreen,
 ]  # fmt: skip
 
 
@@ -99,6 +101,7 @@ def test_what_changes_the_database_says_so() -> None:
         "run", "retry", "maintain", "pause", "drop", "create", "run_all", "retry_all",
         "maintain_all", "create_now", "install", "apply", "retention", "optimize", "run_task",
         "run_table", "run_due", "run_now", "interval", "switch", "cron", "cron_remove", "follow",
+        "acknowledge", "acknowledge_all", "retry_failing",
     }  # fmt: skip
 
 
@@ -113,6 +116,7 @@ def test_what_changes_the_database_says_so() -> None:
         "fuzzy",
         "health",
         "intervals",
+        "psql",
         "screens.details_text",
         "time_axis",
         "widgets.banner",

@@ -165,6 +165,35 @@ class ErrorGroup:
     first_time: datetime
     last_time: datetime
     last_id: int
+    unseen: int = 0
+    """How many of them nobody has acknowledged."""
+
+
+@dataclass(frozen=True)
+class LoggedError:
+    """One entry of the error log, without its long texts."""
+
+    id: int
+    target_table: str | None
+    work: str | None
+    error_timestamp: datetime
+    sql_state: str | None
+    error_message: str
+    window_start: datetime | None
+    window_end: datetime | None
+    retry_count: int | None
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+
+
+@dataclass(frozen=True)
+class Failures:
+    """What failed, read in one round trip: errors in groups or one by one, and the retry queue."""
+
+    database_time: datetime
+    groups: tuple[ErrorGroup, ...]
+    tail: tuple[LoggedError, ...]
+    retries: tuple[RetryEntry, ...]
 
 
 @dataclass(frozen=True)

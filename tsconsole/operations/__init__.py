@@ -23,6 +23,7 @@ from tsconsole.operations.creation import (
     validate_create,
 )
 from tsconsole.operations.details import rollup_details
+from tsconsole.operations.failures import acknowledge, explain_error, failures
 from tsconsole.operations.indexes import follow_advice, recommend_indexes
 from tsconsole.operations.maintenance import (
     maintain,
@@ -91,6 +92,7 @@ from tsconsole.operations.workers import (
 __all__ = [
     "ConnectionLost",
     "OperationError",
+    "acknowledge",
     "apply_retention",
     "beat_worker",
     "bulk_load",
@@ -106,7 +108,9 @@ __all__ = [
     "drop_rollup",
     "due_rollups",
     "expired_partitions",
+    "explain_error",
     "extensions",
+    "failures",
     "follow_advice",
     "forget_worker",
     "get_error",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rich.text import Text
 from textual import events, on
+from textual.app import SuspendNotSupported
 from textual.binding import Binding, BindingsMap, BindingType
 from textual.message import Message
 from textual.screen import Screen
@@ -16,9 +17,10 @@ from textual.worker import Worker, WorkerState
 from tsconsole.action import PLACE_NAMES
 from tsconsole.actions import ACTIONS, Action, Place, actions_at, find_action
 from tsconsole.background import Operation, Severity, Work
-from tsconsole.database import Settings
+from tsconsole.database import Settings, conninfo_of
 from tsconsole.errors import TsconsoleError
 from tsconsole.formatting import one_line, shorten
+from tsconsole.psql import find_psql, run_psql
 from tsconsole.session import Session
 from tsconsole.terminal import can_be_continued
 from tsconsole.widgets.tray import Tray
@@ -241,6 +243,23 @@ class ConsoleScreen(Screen[ScreenResult]):
             self.app.action_suspend_process()
         else:
             self.say("there is no shell that could bring the console back", "warning")
+
+    async def action_psql(self) -> None:
+        """Leave the terminal to psql on the same connection, and come back."""
+        program, settings = find_psql(), self.session.settings
+        if program is None or settings is None:
+            self.say("psql is not on the PATH of this machine", "warning")
+            return
+        try:
+            conninfo = await conninfo_of(settings)
+            with self.app.suspend():
+                code = run_psql(program, conninfo, self.session.read_only)
+        except TsconsoleError as error:
+            self.say(error.message, "error")
+        except SuspendNotSupported:
+            self.say("this terminal cannot be left to another program", "warning")
+        else:
+            self.say("back from psql" if code == 0 else f"psql ended with {code}")
 
     def action_profiles(self) -> None:
         """Choose another server."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
+from tsconsole.action import Place
 from tsconsole.formatting import break_sql, moment
 from tsconsole.models import ErrorEntry
 from tsconsole.screens.base import ConsoleScreen, bindings
@@ -31,7 +33,7 @@ class Section:
 class ReaderScreen(ConsoleScreen[None]):
     """Sections of text."""
 
-    place = "reader"
+    place: ClassVar[Place] = "reader"
     CSS_PATH = "reader.tcss"
     BINDINGS = bindings("reader")
     AUTO_FOCUS = "#text"
@@ -48,11 +50,18 @@ class ReaderScreen(ConsoleScreen[None]):
             for section in self._sections:
                 yield Static(Text(section.heading), classes="heading")
                 yield Static(Text(section.body), classes=f"body {section.kind}")
-        yield KeyBar("reader")
+        yield KeyBar(self.place)
 
     def on_mount(self) -> None:
         """Show the title."""
         self.query_one(".title", Line).show(Text(self._title, no_wrap=True))
+
+    def add_section(self, section: Section) -> None:
+        """Put one more section at the end."""
+        self._sections.append(section)
+        heading = Static(Text(section.heading), classes="heading")
+        body = Static(Text(section.body), classes=f"body {section.kind}")
+        self.query_one("#text", VerticalScroll).mount(heading, body)
 
     def action_copy(self) -> None:
         """Copy everything to the clipboard of the terminal (OSC 52)."""

@@ -19,7 +19,6 @@ from tsconsole.models import ErrorEntry, RollupStatus
 from tsconsole.screens.choose import ChooseScreen
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.polling_screen import PollingScreen
-from tsconsole.screens.reader import ReaderScreen, error_sections
 
 Data = TypeVar("Data")
 
@@ -216,8 +215,9 @@ class RollupScreen(PollingScreen[Data]):
         if error is None and self.subject is not None:
             error = await self._last_error(self.subject.target_table)
         if error is not None:
-            title = f"Error of {error.target_table or error.source_table or 'unknown'}"
-            self.app.push_screen(ReaderScreen(self.session, title, error_sections(error)))
+            from tsconsole.screens.failure import FailureScreen
+
+            self.app.push_screen(FailureScreen(self.session, error))
 
     async def _last_error(self, target: str) -> ErrorEntry | None:
         snapshot = self.session.snapshot
