@@ -23,7 +23,7 @@ Needs = Literal["nothing", "rollup", "error", "retry", "operation"]
 Group = Literal[
     "The rollup under the cursor, or those that are marked", "All rollups", "What is shown",
     "This table", "This row", "Sort, and again: the other way round", "Where to go",
-    "This form", "Program",
+    "This form", "Program", "In a recording",
 ]  # fmt: skip
 
 
@@ -78,6 +78,12 @@ _KEY_NAMES = {
     "backslash": "\\",
     "colon": ":",
     "comma": ",",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "left_curly_bracket": "{",
+    "right_curly_bracket": "}",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
 }
 
 

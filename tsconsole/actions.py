@@ -194,6 +194,30 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("app.theme", "t", "Theme", "change between dark and light", "Program", _LIVE),
     Action(
+        "replay_step(-1)", "left_square_bracket", "Earlier", "one moment back in a recording",
+        "In a recording", _LIVE,
+    ),
+    Action(
+        "replay_step(1)", "right_square_bracket", "Later", "one moment on in a recording",
+        "In a recording", _LIVE,
+    ),
+    Action(
+        "replay_seek(-60)", "left_curly_bracket", "Minute back", "a minute back in a recording",
+        "In a recording", _LIVE,
+    ),
+    Action(
+        "replay_seek(60)", "right_curly_bracket", "Minute on", "a minute on in a recording",
+        "In a recording", _LIVE,
+    ),
+    Action(
+        "replay_step(-1000000)", "less_than_sign", "Begin", "to the begin of a recording",
+        "In a recording", _LIVE,
+    ),
+    Action(
+        "replay_step(1000000)", "greater_than_sign", "End", "to the end of a recording",
+        "In a recording", _LIVE,
+    ),
+    Action(
         "profiles", "ctrl+o", "Profiles", "watch another server of config.toml", "Program",
         ("monitor", "details", "install", "connect"),
     ),

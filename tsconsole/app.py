@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import Any, ClassVar
 
 from textual import on
@@ -25,6 +24,7 @@ from tsconsole.faults import confess
 from tsconsole.health import plain_glyphs
 from tsconsole.memory import Memory
 from tsconsole.plain import PlainText
+from tsconsole.recorder import Recorder
 from tsconsole.screens.base import ConsoleScreen, Switch, still_running
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.connect import ConnectScreen
@@ -65,8 +65,10 @@ class TsConsole(App[int]):
         ticks: bool = True,
         choices: Sequence[Settings] = (),
         memory: Path | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         super().__init__()
+        self._recorder = recorder
         self.config = config or ConsoleConfig()
         self._read_only = read_only or self.config.read_only
         self._clock, self._ticks, self._memory = clock, ticks, memory
@@ -143,7 +145,7 @@ class TsConsole(App[int]):
         settings = replace(settings, read_only=settings.read_only or self._read_only)
         statements = StatementLog()
         self.settings = settings
-        self.database = Database(settings, max_size=2, statements=statements)
+        self.database = Database(settings, max_size=2, statements=statements, tape=self._recorder)
         self.session = Session(
             partial(self.database.connection, POLL_TIMEOUT),
             Background(
@@ -218,28 +220,20 @@ async def run_console_async(
     settings: Settings, config: ConsoleConfig | None = None, **options: Any
 ) -> int:
     """Run the console inside an event loop that does other things too."""
+    recorder = options.get("recorder")
+    try:
+        return await run_app(TsConsole(settings, config, **options))
+    finally:
+        if recorder is not None:
+            recorder.close()
+
+
+async def run_app(app: TsConsole) -> int:
+    """Run this console, and say what went wrong with it if anything did."""
     # What psycopg's pool logs about a lost server is on the screen already.
     logging.getLogger("psycopg").addHandler(logging.NullHandler())
-    app = TsConsole(settings, config, **options)
     code = await app.run_async(mouse=app.config.mouse)
     if app.fault is not None:
         sys.stderr.write(confess(app.fault))
         return 1
     return code or app.return_code or 0
-
-
-async def screenshot(
-    settings: Settings, path: Path, size: tuple[int, int] = (120, 36), seconds: float = 4.0
-) -> None:
-    """Write a picture (SVG) of the monitor as it is after some seconds."""
-    app = TsConsole(settings)
-    async with app.run_test(size=size, notifications=True):
-        until = monotonic() + seconds
-        while monotonic() < until or app.session.snapshot is None:
-            await asyncio.sleep(0.1)
-            if monotonic() > until + 30:
-                break
-        app.clear_notifications()
-        await asyncio.sleep(0.2)
-        picture = app.export_screenshot(title="tsconsole")
-    await asyncio.to_thread(path.write_text, picture, encoding="utf-8")

@@ -81,6 +81,9 @@ def parser() -> argparse.ArgumentParser:
         parents=[shared],
     )
     top.add_argument("--version", action="version", version=f"tsconsole {__version__}")
+    top.add_argument(
+        "--record", type=Path, metavar="FILE", help="keep what the console shows, for `replay`"
+    )
     top.set_defaults(run=commands.console)
     subcommands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
 
@@ -135,6 +138,8 @@ def parser() -> argparse.ArgumentParser:
         "--stop-within", type=float, metavar="SECONDS", help="how long steps may take to end"
     )
     worker.add_argument("--no-maintenance", action="store_true", help="steps only")
+    played = add("replay", commands.replay, "show a recording in the console")
+    played.add_argument("file", type=Path, help="what --record made")
     checks = add("config", config_commands.config, "check config.toml; its schema; names for keys")
     checks.add_argument("what", choices=["check", "schema", "keys"], help="what to do")
     add("doctor", commands.doctor, "what the database offers, what will hurt, what to do")

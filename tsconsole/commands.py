@@ -24,6 +24,7 @@ from tsconsole.memory import default_path
 from tsconsole.models import InstallStep, LadderRequest, MaintenanceTask, SchemaState, StepResult
 from tsconsole.operations.calls import Connection
 from tsconsole.output import Output, plain
+from tsconsole.recorder import Recorder
 
 HEALTHY = {"OK", "RUNNING", "PAUSED"}
 WATCH_SECONDS = 0.5
@@ -44,9 +45,33 @@ def console(arguments: Namespace, output: Output) -> int:
 
     choices = [settings_for(config, profile=name) for name in config.profiles]
     memory = default_path() if config.console.remember else None
+    recorder = Recorder(arguments.record) if getattr(arguments, "record", None) else None
     return run_console(
-        settings, config.console, read_only=read_only, choices=choices, memory=memory
+        settings,
+        config.console,
+        read_only=read_only,
+        choices=choices,
+        memory=memory,
+        recorder=recorder,
     )
+
+
+def replay(arguments: Namespace, output: Output) -> int:
+    """Show a recording that `tsconsole --record FILE` made, in the same screens.
+
+    [ and ] go one moment back and on, { and } a minute, < and > to the begin and the end.
+    """
+    from tsconsole.replay import Replay
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ArgumentError("A replay needs a terminal.")
+    recording = Replay(arguments.file)
+    config = load_config(getattr(arguments, "config", None))
+    use_keys(config.keys)
+    os.environ.setdefault("TEXTUAL_FPS", str(config.console.frames_per_second))
+    from tsconsole.replay_app import run_replay
+
+    return run_replay(recording, config.console)
 
 
 def demo(arguments: Namespace, output: Output) -> int:

@@ -23,6 +23,7 @@ from tsconsole.errors import (
     explain,
     explain_connection,
 )
+from tsconsole.recorder import Recorder
 from tsconsole.statements import StatementLog, logging_cursor
 
 APPLICATION_NAME = "tsconsole"
@@ -117,8 +118,10 @@ class Database:
         min_size: int = 1,
         max_size: int = 4,
         statements: StatementLog | None = None,
+        tape: Recorder | None = None,
     ) -> None:
         self.settings = settings
+        self._tape = tape
         self._statements = statements
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
             self._conninfo_now,
@@ -157,7 +160,10 @@ class Database:
         try:
             connection = await self._pool.getconn(timeout or self.settings.connect_timeout)
         except PoolTimeout:
-            raise await self._why_not() from None
+            reason = await self._why_not()
+            if self._tape is not None:
+                self._tape.note("connect", (), reason)
+            raise reason from None
         except PoolClosed as error:
             raise ConnectionLost("The connection to the database has been closed.") from error
         try:
@@ -180,6 +186,8 @@ class Database:
         return await conninfo_of(self.settings)
 
     async def _configure(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        if self._tape is not None:
+            connection.tape = self._tape  # type: ignore[attr-defined]
         if self._statements is not None:
             connection.cursor_factory = logging_cursor(self._statements, is_poll=True)
         await _configure(connection, self.settings)

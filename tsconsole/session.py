@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from tsconsole.activity import Activity
 from tsconsole.background import Background, Connect, Operation
@@ -13,6 +14,9 @@ from tsconsole.database import Settings
 from tsconsole.memory import Memory
 from tsconsole.models import MonitorSnapshot, ServerInfo
 from tsconsole.statements import StatementLog
+
+if TYPE_CHECKING:
+    from tsconsole.replay import Replay
 
 Clock = Callable[[], float]
 
@@ -50,6 +54,8 @@ class Session:
     """The last hour, for the health strip."""
     fetched_at: float | None = None
     is_lost: bool = False
+    replay: Replay | None = None
+    """The recording that is played back, in place of a server."""
     _slept: float = field(default_factory=lambda: waking_clock() - time.monotonic(), repr=False)
 
     def remember(self, snapshot: MonitorSnapshot) -> None:

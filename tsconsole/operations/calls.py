@@ -27,10 +27,21 @@ T = TypeVar("T")
 
 
 def operation(call: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Make a call raise `OperationError` where psycopg raises its own."""
+    """Make a call raise `OperationError` where psycopg raises its own.
+
+    A connection with a tape records what comes back, or plays back what was recorded.
+    """
 
     @functools.wraps(call)
     async def translated(*args: P.args, **kwargs: P.kwargs) -> T:
+        tape = getattr(args[0], "tape", None) if args else None
+        if tape is not None:
+            given = (*args[1:], *sorted(kwargs.items()))
+            answer: T = await tape.call(call.__name__, given, lambda: explained(*args, **kwargs))
+            return answer
+        return await explained(*args, **kwargs)
+
+    async def explained(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await call(*args, **kwargs)
         except psycopg.Error as error:

@@ -89,6 +89,10 @@ class ConsoleScreen(Screen[ScreenResult]):
 
     def why_not(self, action: Action) -> str | None:
         """Why an action cannot be done now; None when it can."""
+        if action.method.startswith("replay_") and self.session.replay is None:
+            return "this is no recording"
+        if action.changes and self.session.replay is not None:
+            return "this is a recording"
         if action.changes and self.session.read_only:
             return "this console was started read-only"
         if action.changes and self.session.is_lost:

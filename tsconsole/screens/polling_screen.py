@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 
 from tsconsole import operations
+from tsconsole.activity import Activity
 from tsconsole.background import Connection
 from tsconsole.polling import Poller, PollFailure
 from tsconsole.screens.base import ConsoleScreen
@@ -117,6 +118,7 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
             is_held=self.poller.held,
             seconds_old=self.seconds_old,
             is_lost=self.failure is not None,
+            replay=self.session.replay.words if self.session.replay else None,
         )
         self.query_one(Banner).display_failure(self.failure, self.session.clock())
 
@@ -144,6 +146,25 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
         """Stop refreshing, or go on."""
         self.poller.hold()
         self.draw_header()
+
+    def action_replay_step(self, by: int) -> None:
+        """Go to the next moment of a recording, or to the one before."""
+        replay = self.session.replay
+        if replay is not None:
+            self._replayed(replay.step(by))
+
+    def action_replay_seek(self, seconds: int) -> None:
+        """Go so many seconds on in a recording, or back."""
+        replay = self.session.replay
+        if replay is not None:
+            self._replayed(replay.seek(seconds))
+
+    def _replayed(self, has_moved: bool) -> None:
+        if not has_moved:
+            self.say("the recording has nothing beyond this", "warning")
+            return
+        self.session.activity = Activity()
+        self.poller.poke()
 
     def action_refresh(self) -> None:
         """Refresh at once."""

@@ -25,6 +25,8 @@ class HeaderState:
     is_held: bool = False
     seconds_old: float | None = None
     is_lost: bool = False
+    replay: str | None = None
+    """The moment of a recording that is shown."""
 
 
 class Header(Line):
@@ -78,6 +80,10 @@ class Header(Line):
             if state.seconds_old is not None:
                 line.append(f"data {_age(state.seconds_old)} old", style=colours.muted)
             return line
+        if state.replay is not None:
+            line.append(" REPLAY ", style=f"bold reverse {colours.accent}")
+            line.append(f" {state.replay}", style="bold")
+            return line.append("  [ ] step  { } minute", style=colours.muted)
         if state.is_held:
             line.append(" ON HOLD ", style=f"bold reverse {colours.accent}")
         else:
