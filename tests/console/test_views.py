@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from console.conftest import MakeConsole
 from console.states import healthy
 from console.test_by_keys import Operator, rows
+from tests.conftest import install_core
 from tsconsole.screens.ask import AskScreen
 from tsconsole.screens.choose import ChooseScreen
 from tsconsole.screens.confirm import ConfirmScreen
@@ -262,3 +266,85 @@ async def test_a_database_without_rollups(console: MakeConsole, key: str) -> Non
         assert "no rollups here yet" in str(app.screen.main.query_one(".empty").content)
         await operator.press("escape")
         await operator.until(lambda: isinstance(app.screen, MonitorScreen))
+
+
+async def test_an_index_that_pays_is_built_in_the_background(
+    console: MakeConsole, db: psycopg.Connection, require_extension: Any
+) -> None:
+    require_extension(db, "hypopg")
+    db.execute("""
+        create table raw.fleet (ts timestamptz, device int, v float8);
+        insert into raw.fleet
+        select now() - i * interval '20 s', i % 500, i from generate_series(1, 60000) i;
+        select silver.create_rollup_table('raw.fleet', 'silver.fleet_1h', '1 hour',
+                                          dimensions => '{device}');
+    """)
+    db.execute("call silver.run_rollups(null, null, false, null)")
+    db.execute("analyze raw.fleet")
+    app = console()
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = Operator(app, pilot)
+        await operator.at_monitor()
+        await operator.press("8")
+        await operator.until(lambda: getattr(app.screen, "data", None) is not None)
+        screen = app.screen
+        assert isinstance(screen, IndexesScreen)
+        await operator.press("c")
+        await operator.type("raw.fleet")
+        await operator.press("enter")
+        await operator.until(lambda: screen.data is not None and screen.data.table == "raw.fleet")
+        await operator.until(lambda: screen.main.selected is not None)
+        first = screen.main.selected
+        assert first is not None and first.definition == "using btree (ts)"
+        await operator.press("b")
+        await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
+        await operator.press("right", "enter")
+        assert "built" in await operator.ended("build")
+        there = "select count(*) from pg_indexes where tablename = 'fleet'"
+        assert rows(db, there) == [(1,)]
+        await operator.until(lambda: first not in screen.main.shown)
+
+
+@pytest.fixture
+def home(dsn: str) -> Iterator[str]:
+    """The database in which pg_cron lives, with the core for a while."""
+    if os.environ.get("TSCONSOLE_REQUIRE_EXTENSIONS") != "1":
+        pytest.skip("needs pg_cron in the database postgres: TSCONSOLE_REQUIRE_EXTENSIONS=1")
+    drop = "drop schema if exists raw, silver, gold, tsconsole cascade"
+    found = make_conninfo(dsn, dbname="postgres")
+    with psycopg.connect(found, autocommit=True) as db:
+        db.execute(drop)
+        install_core(found)
+        try:
+            yield found
+        finally:
+            db.execute("select cron.unschedule(jobid) from cron.job")
+            db.execute(drop)
+
+
+async def test_jobs_of_pg_cron_are_made_and_removed(console: MakeConsole, home: str) -> None:
+    count = "select count(*) from cron.job"
+    app = console(dsn=home)
+    with psycopg.connect(home, autocommit=True) as db:
+        async with app.run_test(size=(120, 36)) as pilot:
+            operator = Operator(app, pilot)
+            await operator.at_monitor()
+            await operator.press("7")
+            await operator.until(lambda: getattr(app.screen, "data", None) is not None)
+            screen: Any = app.screen
+            jobs = screen.query_one("#jobs")
+            assert "k makes them" in str(jobs.query_one(".empty").content)
+            await operator.press("k")
+            await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
+            await operator.press("right", "enter")
+            assert "4 of 4 jobs" in await operator.ended("schedule jobs of pg_cron")
+            assert rows(db, count) == [(4,)]
+            await operator.until(lambda: jobs.table.row_count == 4)
+            jobs.table.focus()
+            await operator.press("enter")
+            await operator.until(lambda: isinstance(app.screen, ReaderScreen))
+            await operator.press("escape", "ctrl+d")
+            await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
+            await operator.press("right", "enter")
+            assert "4 jobs removed" in await operator.ended("remove jobs of pg_cron")
+            assert rows(db, count) == [(0,)]

@@ -17,7 +17,7 @@ from tsconsole.screens.base import bindings
 from tsconsole.screens.palette import Entry, PaletteScreen
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.screens.table_screen import TableScreen
-from tsconsole.widgets.grid import Field, Grid, Look, words
+from tsconsole.widgets.grid import Field, Grid, Look, named, words
 from tsconsole.widgets.header import Header
 
 UNTIL_ASKED = 86400.0
@@ -198,8 +198,8 @@ def _advice(advice: IndexAdvice, look: Look) -> Text:
 FIELDS: tuple[Field[IndexAdvice], ...] = (
     Field("advice", "ADVICE", 8, _advice, lambda a: (_RANK[a.advice], -_saved(a))),
     Field("kind", "KIND", 11, lambda a, look: words(a.kind, look)),
-    Field("index", "INDEX", 0, lambda a, look: words(a.index_name or "", look),
-          lambda a: a.index_name or ""),
+    Field("index", "INDEX", 0, lambda a, look: named(a.index_name or "", look),
+          lambda a: a.index_name or "", name=lambda a: a.index_name or ""),
     Field("before", "COST", 8, lambda a, look: Text(short_number(a.cost_before)), right=True,
           from_room=100),
     Field("after", "AFTER", 8, lambda a, look: Text(short_number(a.cost_after)), right=True,

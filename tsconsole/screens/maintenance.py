@@ -17,7 +17,7 @@ from tsconsole.models import MaintenanceEntry, PlannedTask
 from tsconsole.screens.base import bindings
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.screens.table_screen import TableScreen
-from tsconsole.widgets.grid import Field, Grid, Look, words
+from tsconsole.widgets.grid import Field, Grid, Look, named, words
 
 LOGGED = 100
 """Entries of the log that are read."""
@@ -225,8 +225,8 @@ def _moment(value: datetime | None, look: Look) -> Text:
 
 FIELDS: tuple[Field[PlannedTask], ...] = (
     Field("task", "TASK", 12, lambda t, look: Text(t.task, style="bold"), lambda t: t.task),
-    Field("target", "ROLLUP", 0, lambda t, look: words(t.target_table, look),
-          lambda t: (t.target_table, t.task)),
+    Field("target", "ROLLUP", 0, lambda t, look: named(t.target_table, look),
+          lambda t: (t.target_table, t.task), name=lambda t: t.target_table),
     Field("outcome", "LAST", 9, lambda t, look: _outcome(t.last_outcome, look),
           lambda t: ("failed", "done", "skipped").index(t.last_outcome) if t.last_outcome else 3),
     Field("last", "RAN", 11, lambda t, look: _moment(t.last_run, look),
@@ -245,7 +245,8 @@ LOG_FIELDS: tuple[Field[MaintenanceEntry], ...] = (
     Field("at", "ENDED", 11, lambda e, look: _moment(e.end_time, look)),
     Field("outcome", "OUTCOME", 9, lambda e, look: _outcome(e.outcome, look)),
     Field("task", "TASK", 12, lambda e, look: Text(e.task, style="bold")),
-    Field("target", "ROLLUP", 24, lambda e, look: words(e.target_table, look), from_room=90),
+    Field("target", "ROLLUP", 24, lambda e, look: named(e.target_table, look), from_room=90,
+          name=lambda e: e.target_table),
     Field("took", "TOOK", 7, lambda e, look: Text(took(e.duration)), right=True),
     Field("runs", "RUNS", 5, lambda e, look: Text(f"×{e.runs}" if e.runs > 1 else ""), right=True),
     Field("said", "SAID", 0,

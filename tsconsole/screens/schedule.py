@@ -17,7 +17,7 @@ from tsconsole.screens.ask import AskScreen
 from tsconsole.screens.base import bindings
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.screens.table_screen import TableScreen
-from tsconsole.widgets.grid import Field, Grid, Look, words
+from tsconsole.widgets.grid import Field, Grid, Look, named, words
 
 _BEGINNING = datetime.min.replace(tzinfo=timezone.utc)
 _NEVER = datetime.max.replace(tzinfo=timezone.utc)
@@ -86,7 +86,7 @@ class ScheduleScreen(TableScreen[ScheduleSnapshot]):
             return
         now = data.database_time
         due = sum(bool(rollup.due_work) for rollup in data.rollups)
-        self.main.about = f"{self._who(data)} · {due} due now"
+        self.main.about = f"{self._who(data)} · {due} due now" if data.rollups else ""
         self.main.words = "There are no rollups here yet, so nothing is scheduled."
         self.main.display_rows(data.rollups, now)
         self.query_one("#workers", Grid).display_rows(data.workers, now)
@@ -272,8 +272,8 @@ def _job_status(job: CronJob, look: Look) -> Text:
 
 
 FIELDS: tuple[Field[ScheduledRollup], ...] = (
-    Field("target", "ROLLUP", 0, lambda r, look: words(r.target_table, look, "bold"),
-          lambda r: r.target_table),
+    Field("target", "ROLLUP", 0, lambda r, look: named(r.target_table, look, "bold"),
+          lambda r: r.target_table, name=lambda r: r.target_table),
     Field("every", "EVERY", 8, lambda r, look: Text(short_interval(r.refresh_interval)),
           right=True),
     Field("last", "LAST RUN", 11,
@@ -298,7 +298,8 @@ WORKER_FIELDS: tuple[Field[WorkerStatus], ...] = (
 )  # fmt: skip
 
 JOB_FIELDS: tuple[Field[CronJob], ...] = (
-    Field("job", "JOB", 0, lambda j, look: words(j.job_name, look, "bold"), lambda j: j.job_name),
+    Field("job", "JOB", 0, lambda j, look: named(j.job_name, look, "bold"),
+          lambda j: j.job_name, name=lambda j: j.job_name),
     Field("schedule", "SCHEDULE", 12, lambda j, look: words(j.schedule, look)),
     Field("status", "LAST", 10, _job_status),
     Field("at", "AT", 11, lambda j, look: Text(when(j.last_start, look.now)), right=True,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from rich.text import Text
 
 from tsconsole.filtering import hidden_words, passes
-from tsconsole.formatting import shorten
+from tsconsole.formatting import fit_names, shorten
 from tsconsole.themes import Palette, palette
 from tsconsole.widgets.live_table import Column
 from tsconsole.widgets.pane import Pane
@@ -29,6 +30,8 @@ class Look:
     width: int
     rows: Sequence[Any] = ()
     """Every row that is shown, for what is drawn in proportion."""
+    names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Names of this column, shortened so that no two of them become alike."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,14 @@ class Field(Generic[Row]):
     width: int
     """Characters; 0: what the others leave."""
     cell: Callable[[Row, Look], Text]
+    """How a row looks in this column; `named` for a column of names."""
     order: Callable[[Row], Any] | None = None
     """What to sort by; None: not at all."""
     right: bool = False
     from_room: int = 0
     """The width of the table from which on the column is shown."""
+    name: Callable[[Row], str] | None = None
+    """The name that the cell shows, where it shows one: see `named`."""
 
 
 class Grid(Pane, Generic[Row]):
@@ -131,12 +137,16 @@ class Grid(Pane, Generic[Row]):
         self.table.lay_out(columns)
         self.shown = self._wanted()
         colours = palette(self.app)
-        rows = {}
-        for row in self.shown:
-            rows[self.key(row)] = [
-                self._cell(field, row, Look(colours, self._now, widths[field.key], self.shown))
-                for field in fields
+        looks = [
+            Look(colours, self._now, widths[field.key], self.shown, self._names(field, widths))
+            for field in fields
+        ]
+        rows = {
+            self.key(row): [
+                self._cell(field, row, look) for field, look in zip(fields, looks, strict=True)
             ]
+            for row in self.shown
+        }
         self.table.show(rows)
         self.say("" if rows else self._nothing())
         self.draw_titles()
@@ -170,6 +180,11 @@ class Grid(Pane, Generic[Row]):
             widths[key] = max(rest // len(flexible), 6)
         return fields, widths
 
+    def _names(self, field: Field[Row], widths: Mapping[str, int]) -> dict[str, str]:
+        if field.name is None:
+            return {}
+        return fit_names([field.name(row) for row in self.shown], widths[field.key])
+
     def _label(self, field: Field[Row]) -> str:
         arrow = ("▲" if self.is_reversed else "▼") if field.key == self.sorted_by else ""
         return field.label + arrow
@@ -192,3 +207,8 @@ class Grid(Pane, Generic[Row]):
 def words(text: str | None, look: Look, style: str = "") -> Text:
     """A text cut to the width of its column."""
     return Text(shorten(text or "", look.width), style=style)
+
+
+def named(name: str, look: Look, style: str = "") -> Text:
+    """A name as far as it fits, never cut where it differs from the others."""
+    return Text(look.names.get(name, name), style=style)
