@@ -90,6 +90,7 @@ def laddered(dsn: str, template: str) -> Iterator[psycopg.Connection]:
         ({"refresh_interval": "0"}, "TS001", "zero or negative"),
         ({"processing_window": "0"}, "TS001", "zero or negative"),
         ({"chunk_interval": "-1 day"}, "TS001", "negative"),
+        ({"chunk_interval": "59 minutes"}, "TS001", "shorter than a bucket of 01:00:00"),
         ({"chunk_interval": "1 month 2 days"}, "TS001", "chunk_interval"),
         ({"retention_period": "0"}, "TS001", "zero or negative"),
         ({"source_retention": "-1 day"}, "TS001", "negative"),

@@ -82,14 +82,15 @@ def test_chunk_interval_near_the_size_stays(hourly: Connection) -> None:
     assert "near enough" in reason
 
 
-def test_chunk_interval_without_data_stays(db: Connection) -> None:
+def test_chunk_interval_without_data_is_the_default(db: Connection) -> None:
     """And the reason is given."""
     db.execute("create table raw.m (ts timestamptz, v int)")
-    db.execute("select silver.create_rollup_table('raw.m', 'm_1h', '1 hour')")
+    db.execute("select silver.create_rollup_table('raw.m', 'm_1h', '1 hour', "
+               "chunk_interval := '3 days')")  # fmt: skip
     previous, chosen, per_hour, reason = one(db, CHOICE, 1000)
-    assert previous == chosen
+    assert (previous, chosen) == ("3 days", "1 mon")
     assert per_hour is None
-    assert reason == "the target has no rows yet, so the interval stays as it is"
+    assert reason == "the target has no rows yet, so it gets the default for buckets of 01:00:00"
 
 
 @pytest.mark.parametrize("size", [0, -1, None])

@@ -170,12 +170,7 @@ begin
     config.max_execution_time := coalesce(config.max_execution_time, '1 hour');
     config.is_active := coalesce(config.is_active, true);
     config.refresh_interval := coalesce(config.refresh_interval, greatest('1 second', least(width, interval '1 hour')));
-    config.chunk_interval := coalesce(config.chunk_interval, case
-        when width < interval '1 minute' then interval '1 day'
-        when width < interval '1 hour' then interval '7 days'
-        when width < interval '1 day' then interval '1 month'
-        when width < interval '1 month' then interval '1 year'
-        else interval '10 years' end);
+    config.chunk_interval := coalesce(config.chunk_interval, tsconsole.default_chunk(width));
     if config.look_back_window < '0' or config.allowed_lateness < '0' or least(
         config.refresh_interval, config.processing_window, config.chunk_interval, config.retention_period,
         config.source_retention, config.alert_threshold, config.max_execution_time) <= '0' then
@@ -184,6 +179,9 @@ begin
     elsif (select p.months > 0 and p.seconds > 0 from tsconsole.interval_parts(config.chunk_interval) p) then
         raise exception 'chunk_interval % mixes months with days or time', config.chunk_interval using
             errcode = 'TS001', hint = 'Use whole hours, days, weeks or months.';
+    elsif config.chunk_interval < width then
+        raise exception 'chunk_interval % is shorter than a bucket of %', config.chunk_interval, width using
+            errcode = 'TS001', hint = format('Most partitions would stay empty. Use %s or more; without one it is %s.', width, tsconsole.default_chunk(width));
     elsif config.max_retries < 0 then
         raise exception 'max_retries is %', config.max_retries using errcode = 'TS001', hint = 'Use 0 or more.';
     end if;
@@ -196,6 +194,23 @@ $$;
 comment on function tsconsole.with_defaults(silver.timeseries_rollup_config) is
 'Fills in what the caller left open and refuses values that make no sense.
 Example: see silver.create_rollup_table.';
+
+
+create or replace function tsconsole.default_chunk(bucket_width interval) returns interval
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select greatest(bucket_width, case
+        when bucket_width < interval '1 minute' then interval '1 day'
+        when bucket_width < interval '1 hour' then interval '7 days'
+        when bucket_width < interval '1 day' then interval '1 month'
+        when bucket_width < interval '1 month' then interval '1 year'
+        else interval '10 years' end);
+$$;
+
+comment on function tsconsole.default_chunk(interval) is
+'The width of a target''s partitions when nothing was measured or said: by the width of a bucket.
+Example: select tsconsole.default_chunk(''1 hour'');';
 
 
 create or replace function tsconsole.make_pending_table(rollup_id bigint) returns void

@@ -57,7 +57,8 @@ begin
             bucket_origin := bucket_origin,
             refresh_interval := refresh_interval,
             processing_window := processing_window,
-            chunk_interval := chunk_interval,
+            -- Of a level whose buckets are wider a partition holds one bucket.
+            chunk_interval := case when chunk_interval is not null then greatest(chunk_interval, rollup_intervals[level]) end,
             alert_threshold := alert_threshold,
             max_execution_time := max_execution_time,
             change_tracking := case when level = 1 then change_tracking else 'auto' end);

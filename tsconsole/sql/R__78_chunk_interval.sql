@@ -32,7 +32,7 @@ end;
 $$;
 
 comment on function silver.optimize_chunk_interval(regclass, bigint) is
-'Sets the width of the partitions that are made from now on so that one holds about target_bytes, indexes included: by the measured size of the last complete partitions, in whole hours, days, weeks, months or years. Takes a target, or a source for all rollups on it. Says what it measured and why it chose; without data the width stays. TS001 for a size that is not positive, TS002 when the table has no rollup.
+'Sets the width of the partitions that are made from now on so that one holds about target_bytes, indexes included: by the measured size of the last complete partitions, in whole hours, days, weeks, months or years. Takes a target, or a source for all rollups on it. Says what it measured and why it chose; a target without rows gets the default, one without a complete partition keeps what it has. TS001 for a size that is not positive, TS002 when the table has no rollup.
 Example: select * from silver.optimize_chunk_interval(''silver.meters_1h'');';
 
 
@@ -99,6 +99,10 @@ begin
     width := (config).chunk_interval;
     if (config).partition_manager <> 'native' then
         reason := format('%s; pg_partman makes the partitions, and their interval stays as it is', basis);
+        return;
+    elsif wanted_hours is null and basis = 'the target has no rows yet' then
+        width := tsconsole.default_chunk((config).rollup_interval);
+        reason := format('%s, so it gets the default for buckets of %s', basis, (config).rollup_interval);
         return;
     elsif wanted_hours is null then
         reason := basis || ', so the interval stays as it is';
