@@ -125,7 +125,8 @@ def test_what_it_cannot_do(managed: psycopg.Connection) -> None:
     refuse_create(managed, "TS004", "dot in its name", target_table_name='silver."a.b"',
                   partition_manager="partman")  # fmt: skip
     refuse_create(managed, "TS001", "too short for pg_partman", target_table_name="x",
-                  rollup_interval="1 minute", chunk_interval="10 minutes", partition_manager="partman")  # fmt: skip
+                  rollup_interval="1 minute", chunk_interval="10 minutes",
+                  partition_manager="partman")  # fmt: skip
     refuse(managed, "select silver.alter_rollup('silver.h', chunk_interval := '2 days')", None,
            "TS004", "are made by pg_partman")  # fmt: skip
     refuse(managed, "call silver.rebuild_partitions('silver.h')", None,

@@ -15,6 +15,7 @@ from stress.chaos import Chaos, Helper, Operator, Workers, end_waits, finish_pre
 from stress.checker import SNAPSHOT, Checker, differing, existing, state
 from stress.conftest import StressServer
 from stress.partitioner import Partitioner
+from stress.upkeeper import Upkeeper, finish
 from stress.writers import Writer
 
 Connection = psycopg.Connection[Any]
@@ -69,7 +70,8 @@ class Stress:
         self.operator = Operator(self.dsn, self.fork(), self.quiet, self.stopping)
         self.chaos = Chaos(self.dsn, self.fork(), self.stopping, self.workers)
         self.partitioner = Partitioner(self.dsn, self.fork(), self.stopping)
-        self.helpers: list[Helper] = [self.operator, self.chaos]
+        self.upkeeper = Upkeeper(self.dsn, self.fork(), self.stopping)
+        self.helpers: list[Helper] = [self.operator, self.chaos, self.upkeeper]
         if self.moves_partitions:
             self.helpers.append(self.partitioner)
         else:
@@ -101,7 +103,7 @@ class Stress:
                 self.crashes += 1
                 wait_for(self.dsn, 30)
         self.stopping.set()
-        for other in (*self.writers, self.chaos, self.partitioner):
+        for other in (*self.writers, self.chaos, self.partitioner, self.upkeeper):
             if other.thread.is_alive():
                 other.thread.join(20)
 
@@ -141,6 +143,7 @@ class Stress:
             "chaos": dict(self.chaos.done),
             "operator": dict(self.operator.done),
             "partitions": dict(self.partitioner.done),
+            "upkeep": dict(self.upkeeper.done),
             "writes": dict(done),
             "writers' errors": dict(errors),
         }
@@ -167,6 +170,8 @@ class Stress:
             # The clock went on while the workers were told to stop.
             db.execute("call silver.run_rollups(null, null, true, null)")
             try:
+                assert_settled(db)
+                finish(db)
                 assert_settled(db)
             except AssertionError:
                 print("\n".join(self.partitioner.journal))
