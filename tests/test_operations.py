@@ -286,6 +286,16 @@ async def test_bulk_load(rolled_up: Connection) -> None:
     assert await operations.verify(rolled_up, "silver.readings_1h") == []
 
 
+async def test_step_costs(rolled_up: Connection) -> None:
+    costs = await operations.step_costs(rolled_up, "silver.readings_1h")
+    assert [cost.work for cost in costs] == ["history"]
+    for cost in costs:
+        check_types(cost)
+    assert costs[0].aim == timedelta(seconds=5) and costs[0].rows_per_second > 0
+    runs = await operations.list_runs(rolled_up, "silver.readings_1h")
+    assert runs[0].estimated_rows
+
+
 async def test_maintain(rolled_up: Connection) -> None:
     tasks = await operations.maintain(rolled_up)
     assert tasks and {task.outcome for task in tasks} <= {"done", "skipped"}

@@ -56,6 +56,7 @@ from tsconsole.models.rollups import (
     RollupStatus,
     RunningStep,
     Status,
+    StepCost,
     StepResult,
     Work,
 )
@@ -142,6 +143,7 @@ __all__ = [
     "SourceColumn",
     "SourceTable",
     "Status",
+    "StepCost",
     "StepResult",
     "TaskOutcome",
     "Work",

@@ -143,6 +143,8 @@ class RefreshRun:
     worker_pid: int | None
     predicted_duration: timedelta | None = None
     """What it was expected to take; None while there was nothing to learn from."""
+    estimated_rows: int | None = None
+    """How many source rows the planner saw in the window; None when it was not asked."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,25 @@ class Failures:
     groups: tuple[ErrorGroup, ...]
     tail: tuple[LoggedError, ...]
     retries: tuple[RetryEntry, ...]
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """What is known of the steps of a rollup, for one kind of work."""
+
+    work: Work
+    runs: int
+    aim: timedelta
+    """How long a step should take."""
+    overhead: timedelta
+    """The part of a step that does not depend on its rows."""
+    rows_per_second: float
+    """Source rows that a step reads in a second."""
+    next_window: str
+    last_predicted: timedelta | None
+    last_duration: timedelta | None
+    typical_ratio: float | None
+    """How many times the predicted time steps took, the median."""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ from tsconsole.operations.monitoring import (
     list_steps,
     monitor_snapshot,
     progress,
+    step_costs,
 )
 from tsconsole.operations.partitions import (
     apply_retention,
@@ -156,6 +157,7 @@ __all__ = [
     "slowdown",
     "source_columns",
     "source_tables",
+    "step_costs",
     "targets_of",
     "unschedule_elsewhere",
     "unschedule_jobs",

@@ -19,6 +19,7 @@ from tsconsole.models import (
     RetryEntry,
     RollupStatus,
     RunningStep,
+    StepCost,
 )
 from tsconsole.operations.calls import (
     Connection,
@@ -80,7 +81,8 @@ ERRORS = """
 
 RUNS = """
     select l.id, l.rollup_id, l.table_name, l.work, l.start_time, l.end_time, l.duration,
-           l.window_start, l.window_end, l.rows_read, l.rows_written, l.rows_deleted, l.worker_pid
+           l.window_start, l.window_end, l.rows_read, l.rows_written, l.rows_deleted, l.worker_pid,
+           l.predicted_duration, l.estimated_rows
       from silver.timeseries_refresh_log as l
      where %(target)s::text is null or l.table_name = %(target)s
      order by l.id desc
@@ -170,6 +172,18 @@ async def list_runs(
 ) -> list[RefreshRun]:
     """The steps that succeeded, newest first."""
     return await fetch(connection, RefreshRun, RUNS, {"target": target, "limit": limit})
+
+
+@operation
+async def step_costs(connection: Connection, target: str) -> list[StepCost]:
+    """What steps of the rollup cost, predicted and measured, for each kind of work it has done."""
+    query = """
+        select c.work, c.runs, c.aim, c.overhead, c.rows_per_second,
+               c.next_window::text as next_window, c.last_predicted, c.last_duration,
+               c.typical_ratio
+          from silver.step_costs(%s::text::regclass) as c
+    """
+    return await fetch(connection, StepCost, query, [target])
 
 
 @operation

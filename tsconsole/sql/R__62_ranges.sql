@@ -2,50 +2,13 @@
 
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
-create or replace function tsconsole.learned_window(config silver.timeseries_rollup_config, work text) returns interval
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    aim_seconds constant float8 := 5;
-    recent record;
-    seconds float8;
-    width float8 := extract(epoch from (config).rollup_interval);
-begin
-    -- Least squares over the last runs: duration = intercept + slope * width of the window.
-    select count(*) as runs, regr_slope(r.took, r.width) as slope, regr_intercept(r.took, r.width) as intercept,
-           (array_agg(r.width order by r.id desc))[1] as last_width, (array_agg(r.took order by r.id desc))[1] as last_took
-    into recent
-    from (select l.id, extract(epoch from l.duration)::float8 as took, extract(epoch from l.window_end - l.window_start)::float8 as width
-          from silver.timeseries_refresh_log l
-          where l.rollup_id = (config).id and l.work = learned_window.work
-            and (l.rows_read > 0 or l.window_end > l.window_start and not tsconsole.has_time_index((config).source_table, (config).time_column))
-          order by l.id desc limit 12) r;
-
-    seconds := case
-        when recent.runs = 0 then tsconsole.first_window(config)
-        when recent.runs >= 3 and recent.slope > 0 and recent.intercept < aim_seconds / 2 then (aim_seconds - greatest(recent.intercept, 0)) / recent.slope
-        else recent.last_width * aim_seconds / greatest(recent.last_took, 0.001)
-    end;
-    if recent.runs > 0 then
-        seconds := least(greatest(seconds, recent.last_width / 4), recent.last_width * 4);
-    end if;
-    -- One step makes at most some 50 partitions, however thin the data is.
-    return least(make_interval(secs => greatest(least(seconds, 1e11), width)), (config).processing_window, 50 * (config).chunk_interval);
-end;
-$$;
-
-comment on function tsconsole.learned_window(silver.timeseries_rollup_config, text) is
-'The width of window that should take some 5 s, from the durations of the last runs; never wider than processing_window, never more than 4 times the last.
-Example: select tsconsole.learned_window(tsconsole.rollup(''silver.meters_1h''), ''history'');';
-
-
 create or replace function tsconsole.first_window(config silver.timeseries_rollup_config) returns float8
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    first_rows constant float8 := 1000000;
+    -- A million units of work a second, every row a group of its own: tsconsole.work_units.
+    first_rows float8 := tsconsole.step_aim() * 1e6 / 11;
     estimate float8 := tsconsole.estimated_rows((config).source_table);
     span float8;
 begin
@@ -60,19 +23,23 @@ end;
 $$;
 
 comment on function tsconsole.first_window(silver.timeseries_rollup_config) is
-'The width in seconds of the first window, before any duration is known: about a million source rows by statistics, at least 60 buckets.
+'The width in seconds of the first window, before any duration is known: about half a million source rows by statistics, at least 60 buckets.
 Example: select tsconsole.first_window(tsconsole.rollup(''silver.meters_1h''));';
 
 
 create or replace function tsconsole.choose_range(config silver.timeseries_rollup_config, work text, horizon timestamptz) returns tsconsole.work_range
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select case work
+declare
+    range tsconsole.work_range := case work
         when 'frontier' then tsconsole.choose_frontier(config, horizon)
         when 'recompute' then tsconsole.choose_recompute(config)
-        when 'history' then tsconsole.choose_history(config)
-    end;
+        when 'history' then tsconsole.choose_history(config) end;
+begin
+    perform tsconsole.predict(config, work, range);
+    return range;
+end;
 $$;
 
 comment on function tsconsole.choose_range(silver.timeseries_rollup_config, text, timestamptz) is
@@ -100,7 +67,8 @@ begin
     end if;
     -- A gap is jumped in one step: the window counts from the next row on.
     range.data_from := coalesce(tsconsole.bucket_floor(config, first_row), horizon);
-    range.hi := least(horizon, tsconsole.window_end(config, range.data_from, tsconsole.learned_window(config, 'frontier')));
+    range.hi := least(horizon, tsconsole.window_end(config, range.data_from,
+        tsconsole.learned_window(config, 'frontier', range.data_from, horizon)));
     return range;
 end;
 $$;
@@ -121,7 +89,7 @@ declare
     entry_hi timestamptz;
     newest_claim text := format('select p.ctid, p.lo, p.hi from %s p where %s order by p.lo desc limit 1 for update skip locked',
                                 tsconsole.pending_table((config).id), tsconsole.eligible(config, 'history'));
-    width interval := tsconsole.learned_window(config, 'history');
+    width interval;
     last_row timestamptz;
     top timestamptz;
     kept timestamptz := tsconsole.kept_before(config);
@@ -148,6 +116,7 @@ begin
     range.lo := greatest(entry_lo, kept);
     range.entries := array[entry_id];
     top := least(tsconsole.window_end(config, tsconsole.bucket_floor(config, last_row), '0'), range.hi);
+    width := tsconsole.learned_window(config, 'history', top, greatest(kept, tsconsole.earliest_time()));
     range.data_from := case when top - tsconsole.earliest_time() > width then tsconsole.bucket_floor(config, top - width) else tsconsole.earliest_time() end;
     while range.data_from < range.lo loop
         execute format('select p.ctid, p.lo from %s p where p.kind = ''h'' and p.hi = $2 and %s limit 1 for update skip locked',

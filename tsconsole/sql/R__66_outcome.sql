@@ -11,11 +11,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     ended timestamptz := clock_timestamp();
+    predicted text[] := string_to_array(nullif(current_setting('tsconsole.predicted', true), ''), ',');
 begin
     insert into silver.timeseries_refresh_log (rollup_id, table_name, work, start_time, end_time, records_processed,
-        window_start, window_end, rows_read, rows_written, rows_deleted)
+        window_start, window_end, rows_read, rows_written, rows_deleted, predicted_duration, estimated_rows)
     values (config.id, tsconsole.qualified_name(config.target_table), work, started, ended, rows_read,
-        range.data_from, range.hi, rows_read, rows_written, rows_deleted);
+        range.data_from, range.hi, rows_read, rows_written, rows_deleted,
+        make_interval(secs => nullif(predicted[1], '')::float8), nullif(predicted[2], '')::bigint);
     perform tsconsole.forget_retry(config.id, work);
     delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
     -- Last: steps that run beside this one would wait on the row.
