@@ -7,14 +7,14 @@ from typing import Literal
 
 Place = Literal[
     "monitor", "details", "create", "install", "connect", "log", "reader", "help", "partitions",
-    "maintenance", "schedule", "indexes", "statements", "steps", "errors", "failure",
+    "maintenance", "schedule", "indexes", "activity", "statements", "steps", "errors", "failure",
 ]  # fmt: skip
 PLACE_NAMES: dict[Place, str] = {
     "monitor": "the monitor", "details": "the details of a rollup", "create": "the form",
     "install": "the installation", "connect": "the connection", "log": "the log",
     "reader": "a text", "help": "the help", "partitions": "the partitions (5)",
     "maintenance": "the maintenance (6)", "schedule": "the schedule (7)",
-    "indexes": "the indexes (8)",
+    "indexes": "the indexes (8)", "activity": "the last hour (9)",
     "statements": "the statements", "steps": "the running steps",
     "errors": "the errors (E)", "failure": "an error in full",
 }  # fmt: skip

@@ -18,7 +18,14 @@ from tsconsole.side_actions import SIDE_ACTIONS
 from tsconsole.view_actions import VIEW_ACTIONS
 
 _ROLLUP: tuple[Place, ...] = ("monitor", "details")
-_VIEWS: tuple[Place, ...] = ("partitions", "maintenance", "schedule", "indexes", "errors")
+_VIEWS: tuple[Place, ...] = (
+    "partitions",
+    "maintenance",
+    "schedule",
+    "indexes",
+    "activity",
+    "errors",
+)
 """Screens that show one topic each, reached by a number from anywhere."""
 _ANYWHERE: tuple[Place, ...] = ("monitor", *_VIEWS)
 _SIDE: tuple[Place, ...] = ("steps",)
@@ -152,6 +159,8 @@ ACTIONS: tuple[Action, ...] = (
            _LIVE),
     Action("view('indexes')", "8", "Indexes", "which indexes of a table would pay", "Where to go",
            _LIVE),
+    Action("view('activity')", "9", "Last hour", "rows, late rows, errors and delays by minute, "
+           "and by rollup", "Where to go", _LIVE),
     Action("view('errors')", "E", "Errors", "every error, grouped, and the retry queue",
            "Where to go", _LIVE),
     Action(

@@ -335,4 +335,34 @@ EXPLANATIONS: dict[str, Explanation] = {
             ),
         ),
     ),
+    "activity": Explanation(
+        "The last hour",
+        (
+            (
+                "The lines",
+                "All rollups together, minute by minute, the present at the right: rows that "
+                "steps read a second, rows of targets that late changes made wrong and that were "
+                "put right, steps that failed, and how long new buckets took to get into the "
+                "target, at worst.",
+            ),
+            (
+                "The columns",
+                table({
+                    "STEPS": "steps that did something",
+                    "READ": "rows of the source that they read",
+                    "WRITTEN": "rows of the target that they wrote",
+                    "LATE": "rows that were put right after late changes",
+                    "ERRORS": "steps that failed",
+                    "TOOK": "how long a step took, in the middle, and the slowest",
+                    "DELAY": "from the end of a bucket to its row, at worst",
+                }),
+            ),
+            (
+                "What to do",
+                "Many late rows: sources deliver late; a longer allowed lateness makes steps wait "
+                "for them. Delays that grow: steps are slower than data comes; see their durations "
+                "in the details (enter), and whether there are enough workers (7).",
+            ),
+        ),
+    ),
 }  # fmt: skip

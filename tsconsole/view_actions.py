@@ -9,7 +9,7 @@ _SORT: Group = "Sort, and again: the other way round"
 # fmt: off
 VIEW_ACTIONS: tuple[Action, ...] = (
     Action("open", "enter", "Open", "everything about the row under the cursor", "This row",
-           ("partitions", "maintenance", "schedule", "indexes"), 20),
+           ("partitions", "maintenance", "schedule", "indexes", "activity"), 20),
     Action("choose", "c", "Table", "look at another table", "This table",
            ("partitions", "indexes"), 10),
 
@@ -64,5 +64,12 @@ VIEW_ACTIONS: tuple[Action, ...] = (
     Action("sort_by('index')", "N", "By name", "by name", _SORT, ("indexes",)),
     Action("sort_by('gain')", "C", "By gain", "most saved first", _SORT, ("indexes",)),
     Action("sort_by('size')", "B", "By size", "largest first", _SORT, ("indexes",)),
+
+    Action("sort_by('target')", "N", "By name", "by name", _SORT, ("activity",)),
+    Action("sort_by('read')", "R", "By rows read", "most rows first", _SORT, ("activity",)),
+    Action("sort_by('late')", "L", "By late rows", "most late rows first", _SORT, ("activity",)),
+    Action("sort_by('errors')", "S", "By errors", "most errors first", _SORT, ("activity",)),
+    Action("sort_by('took')", "T", "By duration", "slowest first", _SORT, ("activity",)),
+    Action("sort_by('delay')", "D", "By delay", "most delayed first", _SORT, ("activity",)),
 )
 # fmt: on

@@ -63,7 +63,7 @@ async def test_the_screen_of_the_page_works(console: MakeConsole, added: None) -
     async with app.run_test(size=(120, 36)) as pilot:
         operator = Operator(app, pilot)
         await operator.at_monitor()
-        await operator.press("9")
+        await operator.press("X")
         await operator.until(lambda: getattr(app.screen, "place", "") == "extensions")
         screen: Any = app.screen
         await operator.until(lambda: screen.data is not None)

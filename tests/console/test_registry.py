@@ -15,6 +15,7 @@ from tsconsole.actions import ACTIONS, actions_at, clashes, find_action, footer_
 from tsconsole.app import TsConsole
 from tsconsole.explanations import OPERATIONS_COLUMNS, explain
 from tsconsole.monitor_view import ORDERS
+from tsconsole.screens.activity import ActivityScreen
 from tsconsole.screens.base import ConsoleScreen
 from tsconsole.screens.connect import ConnectScreen
 from tsconsole.screens.create import CreateScreen
@@ -38,7 +39,7 @@ from tsconsole.widgets.operations_pane import _LABELS
 SCREENS = [
     ConnectScreen, InstallScreen, MonitorScreen, DetailsScreen, CreateScreen, LogScreen,
     ReaderScreen, StatementsScreen, StepsScreen, ErrorsScreen, FailureScreen, PartitionsScreen,
-    MaintenanceScreen, ScheduleScreen, IndexesScreen,
+    MaintenanceScreen, ScheduleScreen, IndexesScreen, ActivityScreen,
 ]  # fmt: skip
 
 

@@ -387,5 +387,6 @@ def test_every_screen_is_in_a_picture() -> None:
         found |= {one.__dict__["place"]} if "place" in one.__dict__ else set()
     assert found == {
         "connect", "install", "monitor", "details", "create", "log", "reader", "statements",
-        "steps", "partitions", "maintenance", "schedule", "indexes", "errors", "failure",
+        "steps", "partitions", "maintenance", "schedule", "indexes", "activity", "errors",
+        "failure",
     }  # fmt: skip

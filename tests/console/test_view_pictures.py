@@ -15,6 +15,7 @@ from console.test_snapshots import MIDDLE, NARROW, WIDE, at_monitor, settle
 from tsconsole import operations
 from tsconsole.errors import ConnectionLost
 from tsconsole.models import (
+    ActivityMinute,
     CronJob,
     CronRun,
     ExpiredPartition,
@@ -23,6 +24,7 @@ from tsconsole.models import (
     PartitionStat,
     PlannedTask,
     Retention,
+    RollupActivity,
     ScheduledRollup,
     ScheduleSnapshot,
     WorkerStatus,
@@ -35,7 +37,7 @@ pytestmark = pytest.mark.skipif(
     reason="the other pictures are those of the embedded PostgreSQL 18",
 )
 
-KEYS = {"partitions": "5", "maintenance": "6", "schedule": "7", "indexes": "8"}
+KEYS = {"partitions": "5", "maintenance": "6", "schedule": "7", "indexes": "8", "activity": "9"}
 TARGETS = (
     "silver.meters_1m", "silver.meters_1h", "gold.billing_1h", "silver.flows_1m",
     "silver.pressure_sensors_north_plant_1h",
@@ -156,6 +158,28 @@ def advice() -> list[IndexAdvice]:
     ]  # fmt: skip
 
 
+def rollup_activity() -> list[RollupActivity]:
+    return [
+        RollupActivity(
+            target, 60 // number, 720_000 // number**2, 12_000 // number, 310 * (number % 2),
+            8 * (number == 3), timedelta(milliseconds=120 * number),
+            timedelta(milliseconds=900 * number), timedelta(seconds=19 * number**2),
+        )
+        for number, target in enumerate(TARGETS, start=1)
+    ]  # fmt: skip
+
+
+def minutes() -> list[ActivityMinute]:
+    begin = NOW.replace(second=0)
+    return [
+        ActivityMinute(
+            begin - timedelta(minutes=n), 700_000 + (n * 7919) % 400_000, (n % 7 == 0) * n * 13,
+            int(20 < n < 27), timedelta(seconds=20 + (n * 31) % 40),
+        )
+        for n in range(60)
+    ]  # fmt: skip
+
+
 @pytest.fixture
 def topics(
     console: MakeConsole, fixed_server: FixedServer, monkeypatch: pytest.MonkeyPatch
@@ -172,7 +196,8 @@ def topics(
     found = {
         "list_retention": TABLES, "partitions_of": partitions(), "planned_tasks": tasks(),
         "maintenance_log": log(), "schedule_snapshot": schedule(), "recommend_indexes": advice(),
-        "expired_partitions": [gone, kept],
+        "expired_partitions": [gone, kept], "activity": minutes(),
+        "activity_by_rollup": rollup_activity(),
     }  # fmt: skip
     for name, rows in found.items():
 
@@ -180,7 +205,14 @@ def topics(
             return rows
 
         monkeypatch.setattr(operations, name, call)
-    return console
+
+    def make(*rest: Any, **options: Any) -> Any:
+        app = console(*rest, **options)
+        # The hour is known already, and under this clock it stays fresh.
+        app.session.activity.add(minutes(), NOW, 1000.0)
+        return app
+
+    return make
 
 
 def at(topic: str, *keys: str) -> Any:
@@ -224,7 +256,7 @@ def test_server_lost(
         async def gone(*_: Any, **__: Any) -> None:
             raise ConnectionLost("Connection refused", "Check that the server runs.")
 
-        for name in ("list_retention", "planned_tasks", "schedule_snapshot"):
+        for name in ("list_retention", "planned_tasks", "schedule_snapshot", "activity_by_rollup"):
             monkeypatch.setattr(operations, name, gone)
         await pilot.press("ctrl+r")
         screen: Any = pilot.app.screen

@@ -14,9 +14,11 @@ from console.conftest import MakeConsole
 from console.states import healthy
 from console.test_by_keys import Operator, rows
 from tests.conftest import install_core
+from tsconsole.screens.activity import ActivityScreen
 from tsconsole.screens.ask import AskScreen
 from tsconsole.screens.choose import ChooseScreen
 from tsconsole.screens.confirm import ConfirmScreen
+from tsconsole.screens.details import DetailsScreen
 from tsconsole.screens.indexes import IndexesScreen
 from tsconsole.screens.maintenance import MaintenanceScreen
 from tsconsole.screens.monitor import MonitorScreen
@@ -24,9 +26,11 @@ from tsconsole.screens.palette import PaletteScreen
 from tsconsole.screens.partitions import PartitionsScreen
 from tsconsole.screens.reader import ReaderScreen
 from tsconsole.screens.schedule import ScheduleScreen
+from tsconsole.widgets.strip import Strip
 
 VIEWS = {
     "5": PartitionsScreen, "6": MaintenanceScreen, "7": ScheduleScreen, "8": IndexesScreen,
+    "9": ActivityScreen,
 }  # fmt: skip
 PARTITIONS = "select count(*) from silver.get_partition_stats('silver.meters_1h')"
 
@@ -253,7 +257,7 @@ async def test_read_only_refuses_on_every_screen(
         assert app.session.background.operations == {}
 
 
-@pytest.mark.parametrize("key", list(VIEWS))
+@pytest.mark.parametrize("key", [key for key in VIEWS if key != "9"])
 async def test_a_database_without_rollups(console: MakeConsole, key: str) -> None:
     app = console()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -303,6 +307,51 @@ async def test_an_index_that_pays_is_built_in_the_background(
         there = "select count(*) from pg_indexes where tablename = 'fleet'"
         assert rows(db, there) == [(1,)]
         await operator.until(lambda: first not in screen.main.shown)
+
+
+async def test_the_last_hour_by_minute_and_by_rollup(
+    console: MakeConsole, db: psycopg.Connection
+) -> None:
+    healthy(db)
+    db.execute("""
+        insert into silver.timeseries_refresh_log (rollup_id, table_name, work, start_time,
+            end_time, records_processed, window_start, window_end, rows_read, rows_written,
+            rows_deleted)
+        select c.id, c.target_name, work, at - interval '2 s', at, read, at - interval '2 min',
+               at - interval '1 min', read, 40, 2
+          from silver.timeseries_rollup_config c,
+               (values ('silver.meters_1h', 'frontier', 600000),
+                       ('silver.flows_1h', 'recompute', 90)) v (name, work, read),
+               lateral (select date_trunc('minute', now()) - interval '30 s' as at) m
+         where c.target_name = v.name
+    """)
+    app = console()
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = Operator(app, pilot)
+        await operator.at_monitor()
+        await operator.until(
+            lambda: "10.0 k rows/s" in str(operator.monitor.query_one(Strip).content)
+        )
+        assert "42 late rows" in str(operator.monitor.query_one(Strip).content)
+        # the figure of late rows leads to the rollup that had them
+        strip = operator.monitor.query_one(Strip)
+        keys = [part.key for part in strip._parts()]
+        await operator.press("0", *["right"] * keys.index("late"), "enter")
+        await operator.until(lambda: isinstance(app.screen, ActivityScreen))
+        await operator.until(lambda: app.screen.data is not None)
+        screen: Any = app.screen
+        await operator.until(lambda: len(screen.main.shown) >= 2)
+        assert screen.main.shown[0].target_table == "silver.flows_1h"
+        assert screen.main.shown[0].late_rows == 42
+        await operator.press("R")
+        first = screen.main.shown[0]
+        assert (first.target_table, first.rows_read) == ("silver.meters_1h", 600_000)
+        assert first.delay.total_seconds() == 60
+        assert "most 10.0 k rows/s" in str(screen.query_one("#plots").content)
+        await operator.press("enter")
+        await operator.until(lambda: isinstance(app.screen, DetailsScreen))
+        await operator.press("escape", "escape")
+        await operator.at_monitor()
 
 
 @pytest.fixture

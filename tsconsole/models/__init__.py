@@ -25,6 +25,7 @@ from tsconsole.models.installation import (
 from tsconsole.models.monitor import (
     ActivityMinute,
     MonitorSnapshot,
+    RollupActivity,
     RollupDetails,
 )
 from tsconsole.models.partitions import (
@@ -128,6 +129,7 @@ __all__ = [
     "Retention",
     "RetentionAction",
     "RetryEntry",
+    "RollupActivity",
     "RollupDefinition",
     "RollupDetails",
     "RollupOptions",

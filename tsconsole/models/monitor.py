@@ -33,6 +33,22 @@ class ActivityMinute:
 
 
 @dataclass(frozen=True)
+class RollupActivity:
+    """What one rollup did in the last hour."""
+
+    target_table: str
+    steps: int
+    rows_read: int
+    rows_written: int
+    late_rows: int
+    errors: int
+    avg_duration: timedelta | None
+    max_duration: timedelta | None
+    delay: timedelta | None
+    """The longest time that passed from the end of a new bucket to its row in the target."""
+
+
+@dataclass(frozen=True)
 class MonitorSnapshot:
     """Everything the monitor shows, read in one round trip."""
 

@@ -32,6 +32,8 @@ from tsconsole.operations.maintenance import (
     run_due_task,
 )
 from tsconsole.operations.monitoring import (
+    activity,
+    activity_by_rollup,
     due_rollups,
     get_error,
     list_errors,
@@ -94,6 +96,8 @@ __all__ = [
     "ConnectionLost",
     "OperationError",
     "acknowledge",
+    "activity",
+    "activity_by_rollup",
     "apply_retention",
     "beat_worker",
     "bulk_load",

@@ -17,6 +17,7 @@ from tsconsole.models import (
     Progress,
     RefreshRun,
     RetryEntry,
+    RollupActivity,
     RollupStatus,
     RunningStep,
     StepCost,
@@ -126,6 +127,47 @@ ACTIVITY = """
       from runs as r full join errors as e using (minute)
      order by minute
 """
+
+
+ROLLUP_ACTIVITY = """
+    with begin as (
+        select clock_timestamp() - interval '1 hour' as at
+    ), runs as (
+        select l.table_name as target_table, count(*) as steps, sum(l.rows_read) as rows_read,
+               sum(l.rows_written) as rows_written,
+               sum(l.rows_written + l.rows_deleted)
+                   filter (where l.work = 'recompute') as late_rows,
+               avg(l.duration) as avg_duration, max(l.duration) as max_duration,
+               max(l.end_time - l.window_end) filter (where l.work = 'frontier') as delay
+          from silver.timeseries_refresh_log as l
+         where l.end_time >= (select b.at from begin as b)
+         group by 1
+    ), errors as (
+        select e.target_table, count(*) as errors
+          from silver.timeseries_error_log as e
+         where e.error_timestamp >= (select b.at from begin as b)
+         group by 1
+    )
+    select target_table, coalesce(r.steps, 0) as steps,
+           coalesce(r.rows_read, 0)::bigint as rows_read,
+           coalesce(r.rows_written, 0)::bigint as rows_written,
+           coalesce(r.late_rows, 0)::bigint as late_rows, coalesce(e.errors, 0) as errors,
+           r.avg_duration, r.max_duration, r.delay
+      from runs as r full join errors as e using (target_table)
+     order by 3 desc, 1
+"""
+
+
+@operation
+async def activity(connection: Connection, minutes: int = 60) -> list[ActivityMinute]:
+    """What all rollups together did in the last minutes, minute by minute."""
+    return await fetch(connection, ActivityMinute, ACTIVITY, {"minutes": minutes})
+
+
+@operation
+async def activity_by_rollup(connection: Connection) -> list[RollupActivity]:
+    """What each rollup did in the last hour; those that did nothing are not in it."""
+    return await fetch(connection, RollupActivity, ROLLUP_ACTIVITY)
 
 
 @operation

@@ -83,13 +83,19 @@ class MonitorChoices(RollupScreen[MonitorSnapshot]):
         if event.key in ("failing", "retry"):
             self.action_pane(4)
             return
+        if event.key in ("rows", "late"):
+            from tsconsole.screens.activity import ActivityScreen
+
+            order = {"rows": "read"}.get(event.key, event.key)
+            self.app.push_screen(ActivityScreen(self.session, order=order))
+            return
         health = next((state.health for state in STATES if state.health == event.key), None)
         if health is not None:
             is_shown = self.view.health == health
             self._change_view(replace(self.view, health=None if is_shown else health))
         else:
-            column = {"late": "pending"}.get(event.key, event.key)
-            self._change_view(replace(self.view.sorted_by_column(column), is_reversed=False))
+            view = self.view.sorted_by_column(event.key)
+            self._change_view(replace(view, is_reversed=False))
         self.action_pane(1)
 
     @on(Input.Changed, "#filter")

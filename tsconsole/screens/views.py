@@ -16,6 +16,7 @@ VIEWS: dict[str, str] = {
     "maintenance": "MaintenanceScreen",
     "schedule": "ScheduleScreen",
     "indexes": "IndexesScreen",
+    "activity": "ActivityScreen",
     "errors": "ErrorsScreen",
 }
 """The module in `tsconsole.screens` and the class of each; loaded when it is first wanted."""
