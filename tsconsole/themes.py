@@ -1,4 +1,8 @@
-"""The console's two themes. Colour belongs to what is wrong, so there is little of it."""
+"""The console's two themes. Colour belongs to what is wrong, so there is little of it.
+
+A test makes sure of what the eye does not show to everybody: contrast, error and warning that are
+different colours to the colour-blind too, and a cursor that is seen with 16 colours.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +54,7 @@ LIGHT = Theme(
     background="#fdfdfc",
     surface="#fdfdfc",
     panel="#eceff2",
-    error="#b3121d",
+    error="#c2185b",
     warning="#855300",
     success="#116329",
     dark=False,
@@ -58,7 +62,7 @@ LIGHT = Theme(
         "muted": "#5d656e",
         "line": "#c5ccd3",
         "bar": "#8fb4dd",
-        "block-cursor-background": "#cfe2fa",
+        "block-cursor-background": "#c2d3e6",
         "block-cursor-foreground": "#0b1220",
         "block-cursor-text-style": "none",
         "block-cursor-blurred-background": "#eceff2",
@@ -71,7 +75,7 @@ LIGHT = Theme(
         "scrollbar-background-hover": "#fdfdfc",
         "scrollbar-background-active": "#fdfdfc",
         "scrollbar-corner-color": "#fdfdfc",
-        "input-selection-background": "#cfe2fa",
+        "input-selection-background": "#c2d3e6",
     },
 )
 

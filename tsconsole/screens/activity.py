@@ -26,9 +26,9 @@ SLOWEST_PACE = 10.0
 """Seconds between two looks: an hour's log is read each time."""
 
 LINES: tuple[tuple[str, activity.Figure, Callable[[float], str]], ...] = (
-    ("rows/s", activity.rows_read, lambda value: f"{short_number(value / 60)} rows/s"),
-    ("late rows", activity.late_rows, lambda value: f"{short_number(value)} a minute"),
-    ("errors", activity.errors, lambda value: f"{short_number(value)} a minute"),
+    ("rows/s", activity.rows_read, lambda value: short_number(value / 60)),
+    ("late rows", activity.late_rows, short_number),
+    ("errors", activity.errors, short_number),
     ("delay", activity.delay, lambda value: age(timedelta(seconds=value))),
 )
 
@@ -122,7 +122,7 @@ class ActivityScreen(TableScreen[ActivityData]):
             line = Text.assemble((f"{title:10}", colours.muted), (sparkline(series), colours.bar))
             line.append(f"  now {words(series[-1])}, most {words(max(series))}")
             lines.append(line)
-        ends = f"{'':10}{'1 h ago':{columns - 3}}now"
+        ends = f"{'by minute':10}{'1 h ago':{columns - 3}}now"
         return Text("\n").join([*lines, Text(ends, style=colours.muted)])
 
 
