@@ -102,6 +102,24 @@ def test_one_that_was_only_decided_on_goes_the_plain_way(source: psycopg.Connect
     assert value(source, "select count(*) from tsconsole.detachment") == 0
 
 
+def test_retention_that_is_taken_back(source: psycopg.Connection, connect: Connect) -> None:
+    """What was half detached is finished all the same, by maintenance if need be."""
+    retain(source, "raw.readings", "5 days")
+    [name] = begin(source)
+    reader = connect(autocommit=False)
+    reader.execute("select count(*) from raw.readings")
+    source.execute("set lock_timeout = '100ms'")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        source.execute(DETACH.format(name))
+    retain(source, "raw.readings", None)
+    assert value(source, "select count(*) from tsconsole.detachment") == 1
+    reader.rollback()
+    source.execute("select silver.maintain_timeseries_tables('silver.r_1m')")
+    assert value(source, "select count(*) from tsconsole.detachment") == 0
+    run(source)
+    assert_ladder(source)
+
+
 def test_a_target(source: psycopg.Connection) -> None:
     source.execute("select silver.alter_rollup('silver.r_1m', chunk_interval := '1 day')")
     source.execute("call silver.rebuild_partitions('silver.r_1m')")

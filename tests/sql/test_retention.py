@@ -130,6 +130,12 @@ def test_it_waits_for_the_rollup_that_is_behind(source: psycopg.Connection) -> N
         assert [action for _, action, _ in rows] == ["keep"] * 3
         assert "silver.slow still has to compute buckets from" in rows[0][2]
         assert rows[1][2] == "it waits for raw.day0, which is older and stays"
+    finding = (
+        "select is_valid, message from silver.validate_rollup_config() "
+        "where check_name = 'source retention' and target_table = 'silver.slow'"
+    )
+    valid, message = source.execute(finding).fetchone()
+    assert not valid and "silver.slow still has to compute" in message
     source.execute("select silver.resume_rollup('silver.slow')")
     run(source)
     late = f"{MIDNIGHT} - interval '6 days' + interval '10 hours'"
@@ -321,6 +327,7 @@ def test_beside_workers_and_late_writers(source: psycopg.Connection, connect: Co
     source.execute("alter table ever add column tag int")
     stop = threading.Event()
     problems: list[BaseException] = []
+    waits: list[float] = []
 
     def repeat(act: Callable[[psycopg.Connection, int], Any]) -> Callable[[], None]:
         def loop() -> None:
@@ -340,6 +347,7 @@ def test_beside_workers_and_late_writers(source: psycopg.Connection, connect: Co
         values = [number * 37 % 8640, f"d{number % 3}", number]
         row = f"select {MIDNIGHT} - interval '6 days' + %s * interval '1 minute', %s, 1, 5, %s"
         # A row for a partition that is gone is refused as a whole, so both tables agree.
+        started = time.monotonic()
         try:
             db.execute(
                 f"with new as ({row}), a as (insert into ever select * from new) "
@@ -348,6 +356,8 @@ def test_beside_workers_and_late_writers(source: psycopg.Connection, connect: Co
             )
         except psycopg.errors.CheckViolation:
             return
+        finally:
+            waits.append(time.monotonic() - started)
 
     def work(db: psycopg.Connection, number: int) -> None:
         db.execute("call silver.run_rollups('raw.readings', 4, true, null)")
@@ -363,6 +373,7 @@ def test_beside_workers_and_late_writers(source: psycopg.Connection, connect: Co
     for thread in threads:
         thread.join()
     assert not problems, problems
+    assert max(waits) < 2, "a writer waited for much longer than the lock_timeout"
     run(source)
     apply_all(source)
     assert len(partitions(source)) < 7

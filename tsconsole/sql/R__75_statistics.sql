@@ -247,7 +247,14 @@ as $$
         format('%s has read what retention may drop', r.target_name),
         'Until the reader has caught up, retention keeps the rows. Run it, or set a longer retention_period.'
     from silver.timeseries_rollup_config r
-    where r.source_table = (config).target_table and (config).retention_period >= (config).rollup_interval;
+    where r.source_table = (config).target_table and (config).retention_period >= (config).rollup_interval
+    union all
+    select 'source retention', 'warning',
+        coalesce(tsconsole.cut_problem(s.source_table), tsconsole.reader_problem(config, tsconsole.source_cutoff(s.source_table))),
+        format('source %s keeps its rows for %s', tsconsole.qualified_name(s.source_table), s.retention_period),
+        'Until then retention keeps the partitions of the source. Run the rollup, or set another period with silver.set_retention.'
+    from silver.timeseries_source_retention s
+    where s.source_table = (config).source_table;
 $$;
 
 comment on function tsconsole.retention_findings(silver.timeseries_rollup_config) is

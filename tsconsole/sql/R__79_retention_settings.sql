@@ -22,6 +22,8 @@ begin
         set retention_period = set_retention.retention_period, retention_action = set_retention.retention_action where c.id = config.id;
     elsif retention_period is null then
         delete from silver.timeseries_source_retention s where s.source_table = table_name;
+        -- What is half detached must not stay so for want of a retention that would finish it.
+        perform f.partition_name from tsconsole.finish_detachments(table_name) f;
     else
         perform tsconsole.check_source_retention(table_name, retention_period);
         insert into silver.timeseries_source_retention as s (source_table, source_name, retention_period, retention_action)
@@ -151,12 +153,13 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select (config).retention_period is not null
+        or exists (select from tsconsole.detachment d where d.parent in ((config).target_table, (config).source_table))
         or exists (select from silver.timeseries_source_retention s where s.source_table = (config).source_table)
            and (config).id = (select min(c.id) from silver.timeseries_rollup_config c where c.source_table = (config).source_table);
 $$;
 
 comment on function tsconsole.has_retention(silver.timeseries_rollup_config) is
-'Whether maintenance of a rollup has rows to let go: those of its target, or, with the first rollup on it, those of its source.
+'Whether maintenance of a rollup has rows to let go: those of its target, or, with the first rollup on it, those of its source; or a detachment to finish.
 Example: select tsconsole.has_retention(tsconsole.rollup(''silver.meters_1h''));';
 
 

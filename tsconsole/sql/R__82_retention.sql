@@ -171,6 +171,11 @@ begin
                      case when done.relation <> config.target_table then ' of ' || tsconsole.qualified_name(done.relation) end, done.period) end,
             done.stays);
     end loop;
+    if cardinality(said) = 0 then
+        -- Begun before the retention was taken back.
+        said := array(select format('%s: %s', f.partition_name, f.reason) from tsconsole.finish_detachments(config.target_table) f
+                      union all select format('%s: %s', f.partition_name, f.reason) from tsconsole.finish_detachments(config.source_table) f);
+    end if;
     detail := coalesce(nullif(array_to_string(said, '; '), ''), 'no retention_period: rows are kept for ever');
 end;
 $$;
