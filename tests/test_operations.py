@@ -384,38 +384,6 @@ async def test_a_session_that_was_ended_is_a_lost_connection(
             await operations.server_info(connection)
 
 
-async def test_retention_of_a_source(connection: Connection) -> None:
-    await connection.execute(
-        """
-        create table raw.parts (ts timestamptz, v int) partition by range (ts);
-        create table raw.old partition of raw.parts
-            for values from ('2020-01-01') to ('2021-01-01');
-        insert into raw.parts values ('2020-05-05', 1);
-        """
-    )
-    request = RollupRequest(source="raw.parts", target="silver.parts", rollup_interval="1 hour")
-    await operations.create_rollup(connection, request)
-    await operations.set_retention(connection, "raw.parts", "30 days", "archive")
-    [source, *_] = await operations.list_retention(connection)
-    check_types(source)
-    assert (source.table_name, source.is_source, source.retention_period) == (
-        "raw.parts",
-        True,
-        "30 days",
-    )
-    [behind] = await operations.expired_partitions(connection, "raw.parts")
-    check_types(behind)
-    assert behind.action == "keep" and "silver.parts" in behind.reason
-    await operations.run_table(connection, "raw.parts")
-    gone: list[str] = []
-    [went] = await operations.apply_retention(
-        connection, None, lambda partition: gone.append(partition.partition_name)
-    )
-    assert went.action == "archive" and gone == ["raw.old"]
-    assert await operations.expired_partitions(connection) == []
-    assert await operations.verify(connection, "silver.parts") == []
-
-
 async def test_everything_about_a_rollup(rolled_up: Connection, db: psycopg.Connection) -> None:
     target = "silver.readings_1h"
     await operations.create_rollup(
