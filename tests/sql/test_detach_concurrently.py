@@ -149,3 +149,15 @@ def test_not_with_a_default_partition_nor_for_what_is_needed(source: psycopg.Con
     source.execute("create table raw.rest partition of raw.readings default")
     assert begin(source) == []
     assert [row[1] for row in apply(source)] == ["drop"] * 3
+
+
+def test_another_session_looks_between_the_decision_and_the_statement(
+    source: psycopg.Connection,
+) -> None:
+    """What is detached afterwards is still known, and nobody leaves it lying about."""
+    retain(source, "raw.readings", "5 days")
+    [name] = begin(source)
+    assert source.execute("select * from tsconsole.finish_detachments(null)").fetchall() == []
+    source.execute(DETACH.format(name))
+    assert apply(source)[0][:2] == (name, "drop")
+    assert value(source, "select to_regclass(%s) is null", [name])

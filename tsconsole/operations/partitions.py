@@ -117,6 +117,9 @@ async def detach_concurrently(connection: Connection, table: str | None = None) 
                         sql.Identifier(parent_schema, parent), sql.Identifier(schema, name)
                     )
                 )
+            except psycopg.errors.UndefinedTable:
+                # Another session has taken it away meanwhile.
+                continue
             except (psycopg.errors.LockNotAvailable, psycopg.errors.ObjectNotInPrerequisiteState):
                 # It waits for a transaction that is older; the others would wait for it, too.
                 break

@@ -180,9 +180,15 @@ begin
             raise exception 'only the owner of % may analyze it', tsconsole.qualified_name(part.part) using
                 errcode = '42501', hint = 'Run maintenance as a member of the owner''s role.';
         end if;
-        execute format('analyze %s%s',
-            case when part.part = config.target_table and current_setting('server_version_num')::integer >= 180000 then 'only ' end,
-            tsconsole.qualified_name(part.part));
+        -- One that went meanwhile (retention, a rebuild) needs no statistics.
+        continue when not exists (select from pg_class c where c.oid = part.part);
+        begin
+            execute format('analyze %s%s',
+                case when part.part = config.target_table and current_setting('server_version_num')::integer >= 180000 then 'only ' end,
+                tsconsole.qualified_name(part.part));
+        exception when undefined_table then
+            continue;
+        end;
         analyzed := analyzed || tsconsole.qualified_name(part.part);
     end loop;
     outcome := 'done';

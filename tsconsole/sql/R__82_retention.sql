@@ -14,7 +14,8 @@ declare
     kept_rows  record;
     part       record;
     stays      text;
-    held_since timestamptz;
+    -- Every lock is kept to the end of the transaction, whichever call of this function took it.
+    held_since timestamptz := nullif(current_setting('tsconsole.retention_holds_since', true), '')::timestamptz;
 begin
     perform tsconsole.check_has_rollups(table_name);
     if not dry_run then
@@ -31,12 +32,15 @@ begin
             reason := case
                 when stays is not null then format('it waits for %s, which is older and stays', stays)
                 when dry_run then tsconsole.retention_problem(kept_rows.relation, range_end)
-                -- Every lock is kept to the end of this transaction, and readers wait for it.
-                when held_since < clock_timestamp() - interval '500 milliseconds' then 'this call has held its locks for half a second: the next one goes on'
+                -- Readers wait for the locks that are held.
+                when held_since < clock_timestamp() - interval '500 milliseconds' then 'this transaction has held its locks for half a second: the next one goes on'
                 else tsconsole.retire_partition(kept_rows.relation, part.partition, range_start, range_end, kept_rows.action, held_since is null) end;
             action := case when reason is null then kept_rows.action else 'keep' end;
             if reason is null then
-                held_since := case when not dry_run then coalesce(held_since, clock_timestamp()) end;
+                if not dry_run and held_since is null then
+                    held_since := clock_timestamp();
+                    perform set_config('tsconsole.retention_holds_since', held_since::text, true);
+                end if;
                 reason := 'it is older than ' || kept_rows.period;
             else
                 stays := coalesce(stays, partition_name);

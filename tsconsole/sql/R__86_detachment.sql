@@ -20,6 +20,9 @@ begin
     for attempt in 1 .. tries loop
         begin
             perform tsconsole.claim_partitions(parent);
+            if not exists (select from pg_inherits i where i.inhrelid = partition and i.inhparent = parent) then
+                return 'another session has taken it away meanwhile';
+            end if;
             problem := tsconsole.retention_problem(parent, range_end);
             if problem is not null then
                 return problem;
@@ -33,6 +36,7 @@ begin
             end if;
             perform tsconsole.note_retired(parent, range_start, range_end);
             perform tsconsole.put_away(parent, partition, action);
+            delete from tsconsole.detachment d where d.partition = retire_partition.partition;
             return null;
         exception
             when lock_not_available then

@@ -101,14 +101,23 @@ declare
     problem    text;
 begin
     select i.inhdetachpending into is_pending from pg_inherits i where i.inhrelid = begun.partition and i.inhparent = begun.parent;
-    if is_pending is false or not exists (select from pg_class c where c.oid = begun.partition)
-       or not exists (select from pg_class c where c.oid = begun.parent) then
-        -- It was never begun, or somebody else has finished it.
+    if is_pending is false then
+        -- It is about to be detached by the session that began it, and what it detaches must be known then. After an hour it
+        -- never will be.
+        delete from tsconsole.detachment d where d.partition = begun.partition and d.begun_at < clock_timestamp() - interval '1 hour';
+        return '';
+    elsif not exists (select from pg_class c where c.oid = begun.partition) or not exists (select from pg_class c where c.oid = begun.parent) then
+        -- Somebody else has finished it.
         delete from tsconsole.detachment d where d.partition = begun.partition;
         return '';
     end if;
     begin
         perform tsconsole.claim_partitions(begun.parent);
+        -- Another session may have finished it before the claim.
+        if not exists (select from tsconsole.detachment d where d.partition = begun.partition and d.begun_at = begun.begun_at) then
+            return '';
+        end if;
+        select i.inhdetachpending into is_pending from pg_inherits i where i.inhrelid = begun.partition and i.inhparent = begun.parent;
         if is_pending then
             execute format('alter table %s detach partition %s finalize', tsconsole.qualified_name(begun.parent), tsconsole.qualified_name(begun.partition));
         end if;
