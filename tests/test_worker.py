@@ -355,3 +355,22 @@ def test_options_are_checked(
 ) -> None:
     ended = CommandLine(capsys)("worker", option, value)
     assert ended.code == 2 and message in ended.err, ended
+
+
+async def test_fewer_steps_side_by_side_under_load(
+    database: str, db: psycopg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Steps of anybody that took nine times what was predicted halve what this worker begins."""
+    caplog.set_level(logging.INFO, "tsconsole.worker")
+    options = WorkerOptions(poll_interval=0.05, jobs=4)
+    parallel = "tsconsole.worker where parallel = {}"
+    async with working(Worker(Settings(dsn=database), options)):
+        await until(lambda: rows(db, parallel.format(4)) == 1)
+        db.execute(
+            "insert into silver.timeseries_refresh_log (table_name, work, start_time, end_time,"
+            " records_processed, predicted_duration)"
+            " select 'silver.x', 'history', now() - interval '9 s', now(), 1, '1 s'"
+            " from generate_series(1, 3)"
+        )
+        await until(lambda: rows(db, parallel.format(2)) == 1, 15)
+    assert "2 steps side by side: steps took 9.0 times the predicted time" in caplog.text
