@@ -53,10 +53,14 @@ async def _partitions(arguments: Namespace, output: Output) -> int:
         whole=("PARTITION", "STATE"),
     )
     total = sum(partition.total_bytes for partition in found)
-    output.line(f"{len(found)} partitions, {size(total)}")
+    output.line(f"{_counted(len(found))}, {size(total)}")
     for setting, value in partman.items():
         output.line(f"pg_partman: {setting} = {value}")
     return 0
+
+
+def _counted(partitions: int) -> str:
+    return f"{partitions} partition" + ("" if partitions == 1 else "s")
 
 
 def _partition_row(partition: PartitionStat) -> list[str | Text]:
@@ -206,6 +210,6 @@ def _print_expired(output: Output, found: list[ExpiredPartition], is_dry: bool) 
     gone = [partition for partition in found if partition.action != "keep"]
     stays = len(found) - len(gone)
     output.line(
-        f"{len(gone)} partitions {'would go' if is_dry else 'went'}, "
+        f"{_counted(len(gone))} {'would go' if is_dry else 'went'}, "
         f"{size(sum(partition.total_bytes for partition in gone))}; {stays} expired ones stay."
     )

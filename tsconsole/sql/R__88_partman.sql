@@ -114,11 +114,12 @@ declare
     partman record := tsconsole.partman();
     chunk   interval := tsconsole.chunk_interval(config);
     clock   timestamptz := tsconsole.axis_clock(config);
-    first   timestamptz := silver.time_bucket(chunk, greatest(least(config.history_from, clock - chunk), clock - 200 * chunk), 'UTC', null);
+    first   timestamptz;
 begin
     if config.partition_manager <> 'partman' then
         return;
     end if;
+    first := silver.time_bucket(chunk, greatest(least(config.history_from, clock - chunk), clock - case when chunk > interval '1 year' then 2 else 200 end * chunk), 'UTC', null);
     perform tsconsole.call_partman(tsconsole.partman_parent_statement(
         partman.major, partman.schema_name, tsconsole.partman_name(config.target_table), config.time_column, chunk, first));
     execute format('update %I.part_config set infinite_time_partitions = true where parent_table = $1', partman.schema_name)
