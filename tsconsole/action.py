@@ -8,6 +8,7 @@ from typing import Literal
 Place = Literal[
     "monitor", "details", "create", "install", "connect", "log", "reader", "help", "partitions",
     "maintenance", "schedule", "indexes", "activity", "statements", "steps", "errors", "failure",
+    "explorer",
 ]  # fmt: skip
 PLACE_NAMES: dict[Place, str] = {
     "monitor": "the monitor", "details": "the details of a rollup", "create": "the form",
@@ -16,13 +17,13 @@ PLACE_NAMES: dict[Place, str] = {
     "maintenance": "the maintenance (6)", "schedule": "the schedule (7)",
     "indexes": "the indexes (8)", "activity": "the last hour (9)",
     "statements": "the statements", "steps": "the running steps",
-    "errors": "the errors (E)", "failure": "an error in full",
+    "errors": "the errors (E)", "failure": "an error in full", "explorer": "the data",
 }  # fmt: skip
 """What each screen is called in a sentence."""
 Needs = Literal["nothing", "rollup", "error", "retry", "operation"]
 Group = Literal[
     "The rollup under the cursor, or those that are marked", "All rollups", "What is shown",
-    "This table", "This row", "Sort, and again: the other way round", "Where to go",
+    "This table", "This row", "This plot", "Sort, and again: the other way round", "Where to go",
     "This form", "Program", "In a recording",
 ]  # fmt: skip
 
@@ -76,7 +77,10 @@ _KEY_NAMES = {
     "escape": "esc",
     "equals_sign": "=",
     "backslash": "\\",
-    "colon": ":",
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
     "comma": ",",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
@@ -84,6 +88,8 @@ _KEY_NAMES = {
     "right_curly_bracket": "}",
     "less_than_sign": "<",
     "greater_than_sign": ">",
+    "full_stop": ".",
+    "colon": ":",
 }
 
 

@@ -32,6 +32,7 @@ _SIDE: tuple[Place, ...] = ("steps",)
 """Screens that a letter opens, and escape leaves."""
 _LIVE: tuple[Place, ...] = (*_ROLLUP, *_VIEWS, *_SIDE)
 """Screens that are kept fresh."""
+_TEXTS: tuple[Place, ...] = ("reader", "failure", "explorer")
 _ONE: Group = "The rollup under the cursor, or those that are marked"
 _SORT: Group = "Sort, and again: the other way round"
 
@@ -141,8 +142,10 @@ ACTIONS: tuple[Action, ...] = (
         "slower", "plus,equals_sign", "Slower", "refresh less often", "What is shown", _LIVE,
     ),
     Action("faster", "minus", "Faster", "refresh more often", "What is shown", _LIVE),
-    Action("hold", "h", "Hold", "stop refreshing, and go on", "What is shown", _LIVE, 66),
-    Action("refresh", "ctrl+r", "Refresh", "refresh at once", "What is shown", _LIVE),
+    Action("hold", "h", "Hold", "stop refreshing, and go on", "What is shown",
+           (*_LIVE, "explorer"), 66),
+    Action("refresh", "ctrl+r", "Refresh", "refresh at once", "What is shown",
+           (*_LIVE, "explorer")),
     Action(
         "strip", "0", "Health", "go to the strip: ← → choose a figure, ↵ shows what is behind it",
         "Where to go", ("monitor",),
@@ -194,7 +197,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "back", "escape", "Back", "go back", "Program",
-        ("details", "create", "log", "reader", "failure", "help", "statements", *_VIEWS, *_SIDE),
+        ("details", "create", "log", *_TEXTS, "help", "statements", *_VIEWS, *_SIDE),
         80,
     ),
     Action(
@@ -232,24 +235,24 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "psql", "backslash", "psql", "leave the terminal to psql on this connection, and come back",
-        "Program", (*_LIVE, "failure"),
+        "Program", (*_LIVE, "failure", "explorer"),
     ),
     Action(
         "suspend", "ctrl+z", "Suspend", "go to the background of the shell; fg comes back",
-        "Program", ("monitor", "details", "install", "connect", "log", "reader", "failure",
+        "Program", ("monitor", "details", "install", "connect", "log", *_TEXTS,
          "create", "statements", *_VIEWS, *_SIDE), priority=True,
     ),
     Action(
         "palette", "colon,ctrl+p", "Palette", "find an action or a rollup by a part of its name",
-        "Program", (*_LIVE, "log", "reader", "failure", "statements"), 85,
+        "Program", (*_LIVE, "log", *_TEXTS, "statements"), 85,
     ),
     Action(
         "explain", "f1", "Explain", "what is seen here, in words: columns, states, what to do",
-        "Program", (*_LIVE, "log"),
+        "Program", (*_LIVE, "log", "explorer"),
     ),
     Action(
         "help", "question_mark", "Help", "every key that works here", "Program",
-        (*_LIVE, "install", "connect", "log", "reader", "failure", "statements"), 90,
+        (*_LIVE, "install", "connect", "log", *_TEXTS, "statements"), 90,
     ),
     Action("help_here", "f1", "Help", "every key that works here", "Program", ("create",), 90),
     Action(

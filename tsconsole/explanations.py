@@ -174,6 +174,26 @@ EXPLANATIONS: dict[str, Explanation] = {
             ("What to do", table(WHAT_TO_DO, 13)),
         ),
     ),
+    "explorer": Explanation(
+        "The data of a rollup",
+        (
+            (
+                "What is seen here",
+                "One measure over time, complete up to now: what no step has computed yet, and "
+                "late rows, are in it. Of a ladder, the finest level is read that fills the range "
+                "with at most as many points as there are columns; when even the coarsest has "
+                "more, its buckets are put together. Series that no dimension is chosen of are "
+                "put together too: sums are added, minima and maxima kept, averages weighted. The "
+                "line is broken where buckets have no rows.",
+            ),
+            (
+                "What to do",
+                "↑ ↓ zoom, ← → go back and on, end follows the present, home shows everything, i "
+                "takes dates. m chooses the measure, f the value of a dimension, v shows a table, "
+                "s the SQL; c copies the points, w writes them to a file.",
+            ),
+        ),
+    ),
     "errors_screen": Explanation(
         "Errors and retries",
         (

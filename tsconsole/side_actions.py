@@ -1,4 +1,4 @@
-"""The actions of the screens about failures; part of the registry in `tsconsole.actions`."""
+"""The actions of the screens about failures and data; part of `tsconsole.actions`."""
 
 from __future__ import annotations
 
@@ -32,5 +32,29 @@ SIDE_ACTIONS: tuple[Action, ...] = (
     Action("sort_by('target')", "N", "By rollup", "by name", _SORT, ("errors",)),
     Action("plan", "x", "Explain", "how the server would run the attempted query now (EXPLAIN)",
            "What is shown", ("failure",), 20),
+    Action("explorer", "d", "Data", "plot its measures over time: zoom, pan, filter, export",
+           "Where to go", ("monitor", "details", "steps"), 55, needs="rollup"),
+    Action("zoom_in", "up,plus,equals_sign", "Zoom in", "look at half the time", "This plot",
+           ("explorer",), 16),
+    Action("zoom_out", "down,minus", "Zoom out", "look at twice the time", "This plot",
+           ("explorer",), 18),
+    Action("earlier", "left,comma", "Earlier", "go back by a quarter of what is seen", "This plot",
+           ("explorer",), 20),
+    Action("later", "right,full_stop", "Later", "go on by a quarter of what is seen", "This plot",
+           ("explorer",), 22),
+    Action("now", "end", "Now", "go to the present, and follow it", "This plot", ("explorer",), 24),
+    Action("everything", "home", "Everything", "look at everything that is stored", "This plot",
+           ("explorer",), 26),
+    Action("range", "i", "Range", "type from when to when", "This plot", ("explorer",), 28),
+    Action("measure", "m", "Measure", "choose what is plotted", "This plot", ("explorer",), 10),
+    Action("dimension", "f", "Dimension", "choose the value of a dimension", "This plot",
+           ("explorer",), 12),
+    Action("table", "v", "Table", "the points as a table, or as a plot", "What is shown",
+           ("explorer",), 14),
+    Action("statement", "s", "SQL", "the statement that was run", "What is shown",
+           ("explorer",), 32),
+    Action("copy", "c", "Copy", "copy the points to the clipboard, over SSH too", "What is shown",
+           ("explorer",), 34),
+    Action("csv", "w", "CSV", "write the points to a file", "What is shown", ("explorer",), 36),
 )
 # fmt: on

@@ -21,6 +21,7 @@ from tsconsole.screens.connect import ConnectScreen
 from tsconsole.screens.create import CreateScreen
 from tsconsole.screens.details import DetailsScreen
 from tsconsole.screens.errors import ErrorsScreen
+from tsconsole.screens.explorer import ExplorerScreen
 from tsconsole.screens.failure import FailureScreen
 from tsconsole.screens.help import HelpScreen
 from tsconsole.screens.indexes import IndexesScreen
@@ -39,7 +40,7 @@ from tsconsole.widgets.operations_pane import _LABELS
 SCREENS = [
     ConnectScreen, InstallScreen, MonitorScreen, DetailsScreen, CreateScreen, LogScreen,
     ReaderScreen, StatementsScreen, StepsScreen, ErrorsScreen, FailureScreen, PartitionsScreen,
-    MaintenanceScreen, ScheduleScreen, IndexesScreen, ActivityScreen,
+    MaintenanceScreen, ScheduleScreen, IndexesScreen, ActivityScreen, ExplorerScreen,
 ]  # fmt: skip
 
 
@@ -112,6 +113,8 @@ def test_what_changes_the_database_says_so() -> None:
         "action",
         "create_form",
         "explanations",
+        "explorer",
+        "export",
         "filtering",
         "formatting",
         "fuzzy",
@@ -121,6 +124,7 @@ def test_what_changes_the_database_says_so() -> None:
         "screens.details_text",
         "time_axis",
         "widgets.banner",
+        "widgets.series_plot",
     ],
 )
 def test_examples_in_docstrings(module: str) -> None:

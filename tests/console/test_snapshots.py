@@ -388,5 +388,5 @@ def test_every_screen_is_in_a_picture() -> None:
     assert found == {
         "connect", "install", "monitor", "details", "create", "log", "reader", "statements",
         "steps", "partitions", "maintenance", "schedule", "indexes", "activity", "errors",
-        "failure",
+        "failure", "explorer",
     }  # fmt: skip

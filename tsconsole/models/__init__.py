@@ -6,6 +6,7 @@ a retention period) stays PostgreSQL's own text, because `1 mon` is no number of
 `tsconsole.intervals.short_interval` writes it for people.
 """
 
+from tsconsole.models.data import DataLevel, DataPoint, DataSeries
 from tsconsole.models.database import (
     MINIMUM_SERVER_VERSION,
     Extension,
@@ -97,6 +98,9 @@ __all__ = [
     "CronJob",
     "CronPlace",
     "CronRun",
+    "DataLevel",
+    "DataPoint",
+    "DataSeries",
     "DetailedStat",
     "Difference",
     "DueRollup",

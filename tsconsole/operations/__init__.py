@@ -22,6 +22,7 @@ from tsconsole.operations.creation import (
     drop_rollup,
     validate_create,
 )
+from tsconsole.operations.data import data_extent, data_levels, data_series, data_values
 from tsconsole.operations.details import rollup_details
 from tsconsole.operations.failures import acknowledge, explain_error, failures
 from tsconsole.operations.indexes import follow_advice, recommend_indexes
@@ -107,6 +108,10 @@ __all__ = [
     "create_statement",
     "cron_jobs",
     "cron_runs",
+    "data_extent",
+    "data_levels",
+    "data_series",
+    "data_values",
     "definition",
     "detach_concurrently",
     "detailed_stats",

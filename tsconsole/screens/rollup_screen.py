@@ -188,6 +188,13 @@ class RollupScreen(PollingScreen[Data]):
 
         self.app.push_screen(StepsScreen(self.session))
 
+    def action_explorer(self) -> None:
+        """Plot the data of the rollup."""
+        from tsconsole.screens.explorer import ExplorerScreen
+
+        if self.subject is not None:
+            self.app.push_screen(ExplorerScreen(self.session, self.subject.target_table))
+
     def action_details(self) -> None:
         """Show everything about the rollup."""
         from tsconsole.screens.details import DetailsScreen
