@@ -79,7 +79,7 @@ begin
         tsconsole.series_columns(config, 'p.d%s'), tsconsole.pending_table(config.id), no_series, config.id);
     if parent.id is not null then
         from_below := format(
-            ' union all select silver.time_bucket(%1$L::interval, s."stale from", %2$L, %3$L::timestamptz), '
+            ' union all select tsconsole.bucket_start(%1$L::interval, s."stale from", %2$L, %3$L::timestamptz), '
             'case when isfinite(s."stale to") then tsconsole.bucket_ceiling(%1$L::interval, s."stale to", %2$L, %3$L::timestamptz) else ''infinity'' end, %4$s%5$s '
             'from (select p.lo as "stale from", p.hi as "stale to", p.all_series as "stale whole"%6$s from tsconsole.stale_%7$s p) s',
             config.rollup_interval, tsconsole.bucket_zone(config), config.bucket_origin,
@@ -127,9 +127,9 @@ begin
         tsconsole.qualified_name(config.target_table), tsconsole.checked_last(config, bucket),
         case when has_series then format(' and not exists (select from series where series.lo = %s%s)', bucket, tsconsole.stored_series(config)) else '' end,
         tsconsole.live_columns(config, 'computed'),
-        tsconsole.aggregate_query(config, 'lower("stale range".piece)', 'upper("stale range".piece)'),
+        tsconsole.with_short_bucket(config, tsconsole.aggregate_query(config, 'lower("stale range".piece)', 'upper("stale range".piece)')),
         case when has_series then format(' union all select %s from series cross join lateral (%s) t', tsconsole.live_columns(config, 'computed'),
-            tsconsole.aggregate_query(config, 'series.lo', 'series.hi', condition := tsconsole.same_series(config, 'series'))) else '' end);
+            tsconsole.with_short_bucket(config, tsconsole.aggregate_query(config, 'series.lo', 'series.hi', condition := tsconsole.same_series(config, 'series')))) else '' end);
 end;
 $$;
 
@@ -160,16 +160,47 @@ begin
         tsconsole.live_columns(config, 'stored'),
         tsconsole.qualified_name(config.target_table), tsconsole.checked_last(config, bucket),
         tsconsole.live_columns(config, 'computed'),
-        tsconsole.aggregate_query(config, 'lower("stale range".piece)', 'upper("stale range".piece)', relation := below),
-        tsconsole.aggregate_query(config, '(select lower(w.ranges) from whole w)', '''infinity''::timestamptz', relation := below,
+        tsconsole.with_short_bucket(config, tsconsole.aggregate_query(config, 'lower("stale range".piece)', 'upper("stale range".piece)', relation := below)),
+        tsconsole.with_short_bucket(config, tsconsole.aggregate_query(config, '(select lower(w.ranges) from whole w)', '''infinity''::timestamptz', relation := below,
             condition := format(' and (select w.pieces from whole w) > 3 and %s <@ (select w.ranges from whole w)',
-                                tsconsole.column_to_axis(config, format('s.%I', config.time_column)))));
+                                tsconsole.column_to_axis(config, format('s.%I', config.time_column))))));
 end;
 $$;
 
 comment on function tsconsole.ladder_live_query(silver.timeseries_rollup_config) is
 'The query of the live view of a rollup that reads another rollup.
 Example: select tsconsole.ladder_live_query(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.with_short_bucket(config silver.timeseries_rollup_config, query text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- silver.time_bucket is inlined, which is fast for many rows. But what an upper level asks of a bucket repeats its whole
+    -- expression as a condition on the level below, and that level's in it: plans of three levels took seconds to compile. A
+    -- call stays a call. The first level reads many rows: there only what is meant for times before 1973 becomes one.
+    select case when long.bucket like 'case when %' or (tsconsole.parent_rollup(config)).id is not null
+                then replace(query, long.bucket, replace(long.bucket, 'silver.time_bucket(', 'tsconsole.bucket_start(')) else query end
+    from (select tsconsole.bucket_expression(config, format('s.%I', (config).time_column)) as bucket) long;
+$$;
+
+comment on function tsconsole.with_short_bucket(silver.timeseries_rollup_config, text) is
+'A query of a live view with the calendar arithmetic of its buckets as a function call.
+Example: select tsconsole.with_short_bucket(c, tsconsole.aggregate_query(c, ''$1'', ''$2'')) from tsconsole.rollup(''silver.meters_1h'') c;';
+
+
+create or replace function tsconsole.bucket_start(width interval, at timestamptz, zone text, origin timestamptz) returns timestamptz
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return silver.time_bucket(width, at, zone, origin);
+end;
+$$;
+
+comment on function tsconsole.bucket_start(interval, timestamptz, text, timestamptz) is
+'As silver.time_bucket, never inlined.
+Example: select tsconsole.bucket_start(''1 day'', now(), ''Europe/Berlin'', null);';
 
 
 create or replace function tsconsole.checked_last(config silver.timeseries_rollup_config, bucket text) returns text
