@@ -98,6 +98,15 @@ class TsConsole(App[int]):
             message = f"There is no theme {self.config.theme}. Those there are: {known}."
             self.notify(message, severity="warning", timeout=15, markup=False)
 
+        if self._recorder is not None:
+            self.set_interval(5.0, self._tell_of_the_recording)
+
+    def _tell_of_the_recording(self) -> None:
+        fault = self._recorder.fault if self._recorder is not None else None
+        if fault is not None:
+            self._recorder = None
+            self.notify(fault, severity="error", timeout=30, markup=False)
+
     def first_screen(self) -> Screen[None]:
         """Where the console begins."""
         return ConnectScreen(self.session, self.settings)

@@ -39,7 +39,8 @@ class Replay:
         if not self._times:
             raise ConfigError(f"{path} has nothing in it that could be replayed.")
         self.moments = _bursts(self._times)
-        self.at = self.moments[0]
+        first = self._by_call.get(MONITOR, [0])[0]
+        self.at = self.moments[bisect.bisect_right(self.moments, self._times[first]) - 1]
         self.tape = self
 
     @property

@@ -20,8 +20,8 @@ from tsconsole.screens.monitor import MonitorScreen
 
 COUNT = int(os.environ.get("TSCONSOLE_FUZZ_KEYS", "150"))
 SIZES = ((80, 24), (120, 36), (20, 5))
-# Quitting would end the run each time; the others are the terminal's.
-LEFT_OUT = {"q", "ctrl+z", "ctrl+c", "ctrl+q"}
+# Quitting would end the run each time; the others leave for the shell or psql.
+LEFT_OUT = {"q", "ctrl+z", "ctrl+c", "ctrl+q", "backslash"}
 KEYS = sorted(
     {key for action in ACTIONS for key in action.keys.split(",") if key} - LEFT_OUT
     | {"up", "down", "left", "right", "pageup", "pagedown", "home", "end", "enter", "escape"}

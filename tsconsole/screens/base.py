@@ -91,7 +91,8 @@ class ConsoleScreen(Screen[ScreenResult]):
         """Why an action cannot be done now; None when it can."""
         if action.method.startswith("replay_") and self.session.replay is None:
             return "this is no recording"
-        if action.changes and self.session.replay is not None:
+        leaves = action.method in ("psql", "profiles")
+        if (action.changes or leaves) and self.session.replay is not None:
             return "this is a recording"
         if action.changes and self.session.read_only:
             return "this console was started read-only"
