@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 _UNITS = {
@@ -42,6 +43,7 @@ def interval_text(text: str) -> str:
     return " ".join(parts) or text.strip()
 
 
+@functools.lru_cache(maxsize=1000)
 def short_interval(text: str) -> str:
     """PostgreSQL's text of an interval, short: `01:00:00` is `1 h`, `1 mon` stays.
 

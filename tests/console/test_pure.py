@@ -235,7 +235,7 @@ async def test_polls_never_overlap_and_wait_longer_after_each_failure() -> None:
 
     poller: Poller[int] = Poller(fetch, outcomes.append, outcomes.append, interval=0.001)
     task = asyncio.create_task(poller.run())
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(1.0)  # Each poll is followed by a pause of four times its length.
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert most == 1

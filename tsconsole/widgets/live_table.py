@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.coordinate import Coordinate
 from textual.message import Message
 from textual.widgets import DataTable
-from textual.widgets.data_table import ColumnKey, RowKey
+from textual.widgets.data_table import RowKey
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class LiveTable(DataTable[Text]):
         self._layout: tuple[Column, ...] = ()
         self._row_height = 1
         self._selected: str | None = None
+        self._given: dict[str, Sequence[Text]] = {}
+        """The rows as they were given last: the same object again means that nothing changed."""
 
     @property
     def selected(self) -> str | None:
@@ -74,6 +76,7 @@ class LiveTable(DataTable[Text]):
         if (tuple(columns), row_height) == (self._layout, self._row_height):
             return False
         self._layout, self._row_height = tuple(columns), row_height
+        self._given = {}
         with self.app.batch_update():
             self.clear(columns=True)
             for column in columns:
@@ -90,9 +93,11 @@ class LiveTable(DataTable[Text]):
                     self.remove_row(key)
             for key, cells in rows.items():
                 if RowKey(key) in self.rows:
-                    self._write(key, cells)
+                    if cells is not self._given.get(key):
+                        self._write(key, cells)
                 else:
                     self.add_row(*cells, key=key, height=self._row_height)
+            self._given = dict(rows)
             self._put_in_order(list(rows))
             self._put_cursor(selected, line)
         self._tell()
@@ -119,15 +124,13 @@ class LiveTable(DataTable[Text]):
         """Write the cells that changed and draw nothing else: the public `update_cell` would
         send the whole table over the line, some 10 to 20 KB each time."""
         row = self._data[RowKey(key)]
-        for column, cell in zip(self._layout, cells, strict=True):
-            column_key = ColumnKey(column.key)
-            old = row[column_key]
+        for (column_key, old), cell in zip(tuple(row.items()), cells, strict=True):
             if old == cell and old.spans == cell.spans and old.style == cell.style:
                 continue
             row[column_key] = cell
             self._update_count += 1
             self.refresh_coordinate(
-                Coordinate(self.get_row_index(key), self.get_column_index(column.key))
+                Coordinate(self.get_row_index(key), self.get_column_index(column_key))
             )
 
     def _put_in_order(self, keys: list[str]) -> None:

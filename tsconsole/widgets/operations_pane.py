@@ -56,6 +56,7 @@ class OperationsPane(Pane):
         self._total = 0
         self._view = View()
         self._marked: frozenset[int] = frozenset()
+        self._drawn: dict[str, tuple[object, list[Text]]] = {}
         self._now: datetime | None = None
 
     @property
@@ -97,12 +98,19 @@ class OperationsPane(Pane):
         if self.table.lay_out(columns):
             self.table.clear()
         colours = palette(self.app)
-        rows = {}
+        # With a thousand rollups most of a poll's cost would be cells that are as they were.
+        known, self._drawn = self._drawn, {}
+        style = (colours, widths, bool(self._marked), self._now.date())
         for rollup in self._rollups:
-            cells = rollup_cells(rollup, fitted[rollup.target_table], self._now, colours, widths)
-            mark = Text("●" if rollup.id in self._marked else "", style=colours.accent)
-            rows[str(rollup.id)] = [mark] * bool(self._marked) + [cells[key] for key in widths]
-        self.table.show(rows)
+            name = fitted[rollup.target_table]
+            seen = (_seen(rollup), name, rollup.id in self._marked, style)
+            drawn = known.get(str(rollup.id))
+            if drawn is None or drawn[0] != seen:
+                cells = rollup_cells(rollup, name, self._now, colours, widths)
+                mark = Text("●" if rollup.id in self._marked else "", style=colours.accent)
+                drawn = (seen, [mark] * bool(self._marked) + [cells[key] for key in widths])
+            self._drawn[str(rollup.id)] = drawn
+        self.table.show({key: cells for key, (_, cells) in self._drawn.items()})
         self.say("" if self._rollups else self._nothing())
         self.draw_titles()
 
@@ -193,6 +201,15 @@ def rollup_cells(
         "took": _right(took(rollup.last_duration)),
         "reason": Text(why, style=style or quiet, no_wrap=True),
     }
+
+
+def _seen(rollup: RollupStatus) -> tuple[object, ...]:
+    """All of a rollup that its row shows; the lag as it is written, for it always changes."""
+    return (
+        rollup.health_status, reason(rollup), rollup.rollup_interval, rollup.last_processed_time,
+        age(rollup.lag), rollup.retry_count, rollup.pending_ranges, rollup.backfill_fraction,
+        rollup.last_processed_rows, rollup.last_duration,
+    )  # fmt: skip
 
 
 def _lags(rollup: RollupStatus) -> bool:
