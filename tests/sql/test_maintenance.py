@@ -118,9 +118,15 @@ def test_retention_drops_what_expired(hourly: Connection) -> None:
     rows = "select * from silver.m_1h where ts >= now() - interval '10 days' order by ts, device"
     kept = hourly.execute(rows).fetchall()
     before = one(hourly, PARTITIONS)
-    outcome, detail = maintain(hourly)["retention"]
-    assert outcome == "done", detail
-    assert detail.count("silver.m_1h_p") == expired > 25
+    gone = 0
+    while gone < expired:
+        # On a slow machine one call does not get through all in the time that it may hold locks.
+        outcome, detail = maintain(hourly)["retention"]
+        assert outcome == "done", detail
+        went = detail.split("; ")[0].count("silver.m_1h_p")
+        assert went > 0, detail
+        gone += went
+    assert gone == expired > 25
     assert one(hourly, PARTITIONS) <= before - expired + 2
     assert hourly.execute(rows).fetchall() == kept
     assert one(
