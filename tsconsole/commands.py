@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -41,8 +42,12 @@ def console(arguments: Namespace, output: Output) -> int:
     use_keys(config.keys)
     # Textual is imported by the console alone, and reads this when it is.
     os.environ.setdefault("TEXTUAL_FPS", str(config.console.frames_per_second))
+    # What is imported stays: looking through it for garbage would make the start longer.
+    gc.disable()
     from tsconsole.app import run_console
 
+    gc.freeze()
+    gc.enable()
     choices = [settings_for(config, profile=name) for name in config.profiles]
     memory = default_path() if config.console.remember else None
     recorder = Recorder(arguments.record) if getattr(arguments, "record", None) else None

@@ -156,5 +156,7 @@ async def look_around(connection: Connection) -> Findings:
     """See what a database has."""
     server = await operations.server_info(connection)
     plan = await installer.plan(connection)
-    extensions = await operations.extensions(connection)
+    # Only the installation shows them, and every query makes the start longer.
+    is_current = plan.state is SchemaState.CURRENT
+    extensions = [] if is_current else await operations.extensions(connection)
     return Findings(server, plan, tuple(extensions))
