@@ -120,7 +120,9 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
             is_lost=self.failure is not None,
             replay=self.session.replay.words if self.session.replay else None,
         )
-        self.query_one(Banner).display_failure(self.failure, self.session.clock())
+        self.query_one(Banner).display_failure(
+            self.failure, self.session.clock(), self.session.replay is None
+        )
 
     @property
     def pace(self) -> float:

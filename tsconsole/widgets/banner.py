@@ -24,14 +24,18 @@ class Banner(Line):
         super().__init__(classes="banner")
         self.display = False
 
-    def display_failure(self, failure: PollFailure | None, now: float) -> None:
-        """Show why, and the seconds that are left."""
+    def display_failure(
+        self, failure: PollFailure | None, now: float, is_live: bool = True
+    ) -> None:
+        """Show why, and the seconds that are left; in a recording nothing is tried again."""
         self.display = failure is not None
         if failure is None:
             return
         left = countdown(timedelta(seconds=max(failure.next_try - now, 0) + 0.999))
         right = Text("connecting …" if left == "now" else f"next try in {left}   ^r now")
         what = "✗ SERVER LOST  " if failure.is_lost else "✗ POLL FAILED  "
+        if not is_live:
+            what, right = what if failure.is_lost else "", Text()
         width = self.size.width or self.app.size.width - 2
         self.show(justified(Text(what + cause(failure.message)), right, width))
 
