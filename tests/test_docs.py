@@ -126,6 +126,11 @@ def check_reader(db: psycopg.Connection) -> None:
     for query in (
         "select count(*) > 0 from silver.readings_1h",
         "select count(*) > 0 from silver.timeseries_refresh_log",
+        "select count(*) = 1 from silver.timeseries_schedule",
+        "select count(*) = 8 from silver.timeseries_maintenance_tasks",
+        "select count(*) = 0 from silver.timeseries_maintenance_log",
+        "select count(*) = 0 from tsconsole.worker",
+        "select count(*) > 0 from silver.step_costs('silver.readings_1h')",
         "select count(*) = 0 from silver.timeseries_retry_queue",
         "select count(*) > 0 from silver.get_partition_stats('silver.readings_1h')",
         "select count(*) = 1 from silver.get_detailed_stats('%')",
