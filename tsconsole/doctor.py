@@ -163,14 +163,15 @@ async def _cron(connection: Connection, found: Mapping[str, Extension]) -> list[
     )
     if row["home"] is None:
         found_text = "not loaded by the server, or its setting is hidden from this role"
-        advice = "Optional: show cron.database_name; as an administrator says where it lives."
+        advice = (
+            "Optional: show cron.database_name; as an administrator says where it lives, "
+            "and `tsconsole schedule --pg-cron` what to run there."
+        )
         return [CheckUp("pg_cron", "ok", found_text, advice)]
     if row["home"] == row["here"]:
-        return [CheckUp("pg_cron", "ok", "lives in this database")]
-    advice = (
-        "From there, schedule with cron.schedule_in_database(name, schedule, "
-        f"'call silver.run_rollups()', '{row['here']}')."
-    )
+        advice = "`tsconsole schedule --pg-cron` has it run what is due."
+        return [CheckUp("pg_cron", "ok", "lives in this database", advice)]
+    advice = "`tsconsole schedule --pg-cron --cron-dsn DSN` has it run what is due."
     return [CheckUp("pg_cron", "ok", f"lives in the database {row['home']}", advice)]
 
 
