@@ -144,14 +144,21 @@ Example: select tsconsole.free_name(''silver.meters_1h'', ''meters_1h_p20260301'
 
 
 create or replace function tsconsole.claim_steps(rollup_id bigint) returns boolean
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '500ms'
 as $$
-    select bool_and(pg_try_advisory_xact_lock(tsconsole.lock_class(w), rollup_id::integer)) from unnest(array['frontier', 'recompute', 'history']) w;
+begin
+    -- While this waits, no further step begins: theirs is a try-lock. So a busy worker cannot keep it out for ever.
+    perform pg_advisory_xact_lock(tsconsole.lock_class(w), rollup_id::integer) from unnest(array['frontier', 'recompute', 'history']) w;
+    return true;
+exception when lock_not_available then
+    return false;
+end;
 $$;
 
 comment on function tsconsole.claim_steps(bigint) is
-'Claims all work of a rollup until the transaction ends, without waiting; false when a step is running.
+'Claims all work of a rollup until the transaction ends; false when a step is still running after half a second for each kind of work.
 Example: select tsconsole.claim_steps(1);';
 
 
