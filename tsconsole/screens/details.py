@@ -38,6 +38,8 @@ from tsconsole.widgets.tray import Tray
 
 RUNS = 60
 """How many runs the plots show."""
+NARROW = 100
+"""The width below which there is one column."""
 LISTED = 12
 """How many of them are listed."""
 
@@ -87,7 +89,12 @@ class DetailsScreen(RollupScreen[RollupDetails]):
         self.watch(self.app, "theme", self._redraw, init=False)
 
     def on_resize(self) -> None:
-        """Fit into the new width."""
+        """Fit into the new width; where there is one column, what happens comes before what is."""
+        top, left, right = (self.query_one(name) for name in ("#top", "#left", "#right"))
+        if self.size.width < NARROW:
+            top.move_child(right, before=left)
+        else:
+            top.move_child(right, after=left)
         self.call_after_refresh(self.draw)
 
     @property

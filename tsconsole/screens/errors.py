@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any
 
 from rich.text import Text
@@ -10,7 +11,7 @@ from rich.text import Text
 from tsconsole import jobs, operations
 from tsconsole.action import Action
 from tsconsole.background import Connection
-from tsconsole.formatting import ABSENT, countdown, one_line, when
+from tsconsole.formatting import ABSENT, countdown, fit_names, one_line, when
 from tsconsole.models import ErrorGroup, Failures, LoggedError, RetryEntry
 from tsconsole.screens.base import bindings
 from tsconsole.screens.failure import show_failure
@@ -222,6 +223,17 @@ def as_group(error: LoggedError) -> ErrorGroup:
     )  # fmt: skip
 
 
+@lru_cache(8)
+def _fitted(names: tuple[str, ...], width: int) -> dict[str, str]:
+    return fit_names(names, width)
+
+
+def _name(name: str | None, look: Look) -> str:
+    """A name, shortened where it does not fit, and still another than those beside it."""
+    names = tuple(dict.fromkeys(row.target_table or "" for row in look.rows))
+    return _fitted(names, look.width).get(name or "", name or "")
+
+
 def _quiet(error: ErrorGroup, look: Look, style: str = "") -> str:
     return style if error.unseen else look.colours.muted
 
@@ -248,7 +260,7 @@ ERROR_FIELDS: list[Field[ErrorGroup]] = [
                                look.colours.warning if e.unseen else look.colours.muted),
           lambda e: -e.unseen, right=True),
     Field("target", "ROLLUP", 24,
-          lambda e, look: words(e.target_table, look, _quiet(e, look, "bold")),
+          lambda e, look: Text(_name(e.target_table, look), _quiet(e, look, "bold")),
           lambda e: e.target_table or ""),
     Field("state", "STATE", 6, lambda e, look: Text(e.sql_state or "", look.colours.muted),
           lambda e: e.sql_state or "", from_room=90),
@@ -258,7 +270,7 @@ ERROR_FIELDS: list[Field[ErrorGroup]] = [
 ]  # fmt: skip
 
 RETRY_FIELDS: list[Field[RetryEntry]] = [
-    Field("target", "ROLLUP", 24, lambda r, look: words(r.target_table, look, "bold"),
+    Field("target", "ROLLUP", 24, lambda r, look: Text(_name(r.target_table, look), "bold"),
           lambda r: r.target_table),
     Field("work", "WORK", 9, lambda r, look: Text(r.work)),
     Field("tries", "TRY", 6, lambda r, look: Text(f"{r.retry_count}/{r.max_retries}"),

@@ -63,6 +63,7 @@ class ExplorerScreen(PollingScreen[Explored]):
         self.view: View | None = None
         self.data: Explored | None = None
         self._levels: list[DataLevel] = []
+        self._fetched_at: float | None = None
         self._live = True
         """Whether the rows are complete up to now, which takes the right to read the source."""
 
@@ -92,6 +93,11 @@ class ExplorerScreen(PollingScreen[Explored]):
     def table_in_view(self) -> str | None:
         """The rollup."""
         return self.target
+
+    @property
+    def seconds_old(self) -> float | None:
+        """The age of what is shown."""
+        return None if self._fetched_at is None else self.session.clock() - self._fetched_at
 
     async def fetch(self, connection: Connection) -> Explored:
         """Read the points of the view; nothing when it stands still and was read before."""
@@ -131,7 +137,7 @@ class ExplorerScreen(PollingScreen[Explored]):
 
     def show_data(self, data: Explored) -> None:
         """Draw what was read, unless something else is wanted by now."""
-        self.data = data
+        self.data, self._fetched_at = data, self.session.clock()
         self.session.is_lost = False
         self.draw()
 

@@ -53,7 +53,7 @@ class SeriesPlot(PlotextPlot):
             low, high = _limits([point.value or 0.0 for point in known])
             ticks = [low + (high - low) * part / 4 for part in range(5)]
             plt.ylim(low, high)
-            plt.yticks(ticks, [figure(tick) for tick in ticks])
+            plt.yticks(ticks, figures(ticks))
         dates = round_times(window, max(self.size.width // TICK, 2))
         plt.xticks([place for place, _ in dates], [label for _, label in dates])
         self.refresh()
@@ -71,13 +71,20 @@ def stretches(points: Sequence[DataPoint], width: timedelta) -> list[list[DataPo
     return found
 
 
-def figure(value: float) -> str:
-    """A value at the axis: short, and never more exact than anyone needs.
+def figures(values: Sequence[float]) -> list[str]:
+    """Values at the axis: short, and as exact as it takes to tell them apart.
 
-    >>> figure(12400), figure(0.125), figure(3)
-    ('12.4 k', '0.125', '3')
+    >>> figures([0.5, 12400]), figures([3401, 3404])
+    (['0.5', '12.4 k'], ['3401', '3404'])
     """
-    return short_number(value) if abs(value) >= 1000 else f"{value:.3g}"
+    for digits in range(3, 16):
+        found = [
+            short_number(value) if abs(value) >= 1000 and digits == 3 else f"{value:.{digits}g}"
+            for value in values
+        ]
+        if len(set(found)) == len(set(values)):
+            break
+    return found
 
 
 def _limits(values: Sequence[float]) -> tuple[float, float]:
