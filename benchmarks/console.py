@@ -127,10 +127,7 @@ def fill(dsn: str, rollups: int, partitions: int, errors: int) -> None:
         connection.execute("create table raw.m (ts timestamptz not null, d int, x float8)")
         for number in range(rollups):
             target = f"silver.r{number:04}_1h"
-            connection.execute(
-                "select silver.create_rollup_table('raw.m', %s, '1 hour', is_active => false)",
-                [target],
-            )
+            connection.execute("select silver.create_rollup_table('raw.m', %s, '1 hour')", [target])
             for day in range(partitions):
                 connection.execute(
                     sql.SQL(
