@@ -233,6 +233,11 @@ async def test_numbers_lead_from_anywhere_to_anywhere(
         await operator.press("4")
         await operator.at_monitor()
         await operator.until(lambda: operator.monitor.lower == 4)
+        await operator.press("1", "enter")
+        await operator.until(lambda: isinstance(app.screen, DetailsScreen))
+        await operator.press("3")
+        await operator.at_monitor()
+        await operator.until(lambda: operator.monitor.lower == 3)
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,12 @@ class ConsoleScreen(Screen[ScreenResult]):
 
         open_view(self, name)  # type: ignore[arg-type]
 
+    def action_pane(self, number: int) -> None:
+        """Go to a pane of the monitor."""
+        from tsconsole.screens.views import go_to_pane
+
+        go_to_pane(self, number)  # type: ignore[arg-type]
+
     @property
     def explained(self) -> str:
         """What F1 explains: a topic of `tsconsole.explanations`."""

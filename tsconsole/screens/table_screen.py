@@ -15,7 +15,6 @@ from textual.widgets import DataTable, Input
 from tsconsole.background import Operation
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.polling_screen import PollingScreen
-from tsconsole.screens.views import go_to_pane
 from tsconsole.session import Session
 from tsconsole.widgets.banner import Banner
 from tsconsole.widgets.grid import Grid
@@ -171,10 +170,6 @@ class TableScreen(PollingScreen[Data]):
             grid.set_class(grid is wanted, "-zoomed")
         for lower in self.query("#lower"):
             lower.display = wanted is not self.main
-
-    def action_pane(self, number: int) -> None:
-        """Go to a pane of the monitor."""
-        go_to_pane(self, number)
 
     def action_back(self) -> None:
         """Take back the filter, then the zoom, then the screen."""
