@@ -55,6 +55,9 @@ class SeriesPlot(PlotextPlot):
             plt.ylim(low, high)
             plt.yticks(ticks, figures(ticks))
         dates = round_times(window, max(self.size.width // TICK, 2))
+        # A date that would reach over the edge is moved by plotext, now here, now there.
+        edge = window.span.total_seconds() * (1 - TICK / 2 / max(self.size.width, TICK))
+        dates = [(place, label) for place, label in dates if place < edge]
         plt.xticks([place for place, _ in dates], [label for _, label in dates])
         self.refresh()
 
