@@ -199,15 +199,24 @@ class Sequence:
     def do_resume(self, target: str) -> None:
         self.db.execute("select silver.resume_rollup(%s::regclass)", [f"{self.prefix}_{target}"])
 
+    def nothing_is_open(self) -> bool:
+        """Whether a change of definition can be had without waiting for a transaction's end."""
+        return all(
+            session.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+            for session in self.sessions.values()
+        )
+
     def do_alter(self, target: str, lateness: int) -> None:
-        """Another allowed lateness; with a transaction open it would wait for its end."""
-        if self.sessions["open"].info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+        """Another allowed lateness."""
+        if self.nothing_is_open():
             self.db.execute(
                 "select silver.alter_rollup(%s::regclass, allowed_lateness := %s)",
                 [f"{self.prefix}_{target}", f"{lateness} ms"],
             )
 
     def do_add_measure(self) -> None:
+        if not self.nothing_is_open():
+            return
         self.db.execute(
             'select silver.add_measures(%s::regclass, \'{"v": ["max"]}\') '
             "where not exists (select from tsconsole.rollup_measure m "
@@ -216,6 +225,8 @@ class Sequence:
         )
 
     def do_drop_measure(self) -> None:
+        if not self.nothing_is_open():
+            return
         self.db.execute(
             'select silver.drop_measures(%s::regclass, \'{"v": ["max"]}\') '
             "where exists (select from tsconsole.rollup_measure m "
