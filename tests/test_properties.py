@@ -73,6 +73,9 @@ class Sequence:
         self.sessions = {name: connect() for name in ("plain", "open", "worker", "reader")}
         for session in self.sessions.values():
             session.execute("set lock_timeout = '100ms'")
+            # A prepared statement that is run again in a transaction takes no notice of a partition
+            # that was attached meanwhile: it holds its locks already (see docs/architecture.md).
+            session.prepare_threshold = None
         self.db = self.sessions["worker"]
 
     def create(self) -> None:
