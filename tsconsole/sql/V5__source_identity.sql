@@ -13,4 +13,4 @@ alter table tsconsole.frozen_range drop constraint frozen_range_pkey;
 
 alter table tsconsole.frozen_range add unique nulls not distinct (source_table, lo, hi, partition);
 
-insert into tsconsole.schema_history (file_name) values ('V6__source_identity.sql');
+insert into tsconsole.schema_history (file_name) values ('V5__source_identity.sql');
