@@ -83,6 +83,12 @@ def test_it_groups_by_less(hourly: psycopg.Connection) -> None:
     assert_verified(hourly, "silver.s")
     hourly.execute("call silver.drop_dimensions('silver.s', '{device}')")
     assert_true_rollup(hourly, "silver.s", HOUR)
+    # And back again, with another type in the place of the first.
+    hourly.execute("call silver.add_dimensions('silver.s', '{site,device}')")
+    late_row(hourly, 9900)
+    run(hourly)
+    assert_true_rollup(hourly, "silver.s", HOUR, keys="site, device")
+    assert_live(hourly, "silver.s", HOUR, "site, device")
 
 
 def test_until_it_is_recomputed_the_live_view_tells_nothing_apart(

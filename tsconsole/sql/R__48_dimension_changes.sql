@@ -101,10 +101,17 @@ declare
     planned jsonb;
     columns text[];
     additions text;
+    pending text;
 begin
     perform tsconsole.check_relations(config);
     planned := tsconsole.planned_additions(config, dimensions);
     columns := tsconsole.key_columns(config) || array(select d ->> 'column_name' from jsonb_array_elements(planned) d);
+    -- Here, not while the source is locked: its writers insert there, and autovacuum is often at it. A column of this number
+    -- may be there from a dimension that was dropped.
+    select format('alter table %s %s', tsconsole.pending_table(config.id), string_agg(format('drop column if exists d%1$s, add column d%1$s %2$s',
+                  tsconsole.last_dimension(config.id) + (d ->> 'ordinal')::integer, d ->> 'data_type'), ', ')) into pending
+    from jsonb_array_elements(planned) d;
+    perform tsconsole.run_briefly(array[pending]);
     select string_agg(format('add column if not exists %I %s', d ->> 'column_name', d ->> 'data_type'), ', ') into additions
     from jsonb_array_elements(planned) d;
     perform tsconsole.run_briefly(tsconsole.lock_statements(target)
@@ -116,6 +123,18 @@ $$;
 comment on function tsconsole.begin_dimensions(regclass, text[]) is
 'Checks dimensions that a rollup is to have besides its own, and adds their columns, still null. Returns the key that the rollup will have.
 Example: see silver.add_dimensions.';
+
+
+create or replace function tsconsole.last_dimension(rollup_id bigint) returns integer
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(max(d.position), 0) from tsconsole.rollup_dimension d where d.rollup_id = last_dimension.rollup_id;
+$$;
+
+comment on function tsconsole.last_dimension(bigint) is
+'The number of the last dimension of a rollup: it is in d1, d2, … of the pending ranges.
+Example: select tsconsole.last_dimension(1);';
 
 
 create or replace function tsconsole.planned_additions(config silver.timeseries_rollup_config, dimensions text[]) returns jsonb

@@ -9,16 +9,11 @@ as $$
 declare
     config silver.timeseries_rollup_config := tsconsole.rollup(target);
     planned jsonb := tsconsole.planned_additions(config, dimensions);
-    last_position integer := (select coalesce(max(d.position), 0) from tsconsole.rollup_dimension d where d.rollup_id = config.id);
-    pending text;
 begin
     perform tsconsole.stop_for_dimensions(config);
-    select format('alter table %s %s', tsconsole.pending_table(config.id),
-                  string_agg(format('add column d%s %s', last_position + (d ->> 'ordinal')::integer, d ->> 'data_type'), ', '))
-    into pending from jsonb_array_elements(planned) d;
-    perform tsconsole.change_key(config, columns, array[pending], format(
+    perform tsconsole.change_key(config, columns, '{}', format(
         'insert into tsconsole.rollup_dimension select %s, %s + d.ordinal, d.column_name, d.expression, d.data_type '
-        'from jsonb_to_recordset(%L) d (ordinal integer, column_name text, expression text, data_type text)', config.id, last_position, planned));
+        'from jsonb_to_recordset(%L) d (ordinal integer, column_name text, expression text, data_type text)', config.id, tsconsole.last_dimension(config.id), planned));
     perform tsconsole.queue_refill(config);
 end;
 $$;
@@ -184,13 +179,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     config silver.timeseries_rollup_config := tsconsole.rollup(target);
-    pending text;
 begin
     perform tsconsole.stop_for_dimensions(config);
-    select format('alter table %s %s', tsconsole.pending_table(config.id), string_agg(format('drop column d%s', d.position), ', ')) into pending
-    from tsconsole.rollup_dimension d where d.rollup_id = config.id and d.column_name = any (dimensions);
+    -- Their columns in the table of pending ranges stay, unused.
     perform tsconsole.change_key(config, columns,
-        array[format('alter table %s %s', tsconsole.qualified_name(target), tsconsole.column_list(dimensions, 'drop column %I')), pending],
+        array[format('alter table %s %s', tsconsole.qualified_name(target), tsconsole.column_list(dimensions, 'drop column %I'))],
         format('delete from tsconsole.rollup_dimension d where d.rollup_id = %s and d.column_name = any (%L)', config.id, dimensions));
 end;
 $$;
