@@ -172,6 +172,7 @@ class Stress:
             try:
                 assert_settled(db)
                 finish(db)
+                db.execute("call silver.run_rollups(null, null, true, null)")
                 assert_settled(db)
             except AssertionError:
                 print("\n".join(self.partitioner.journal))

@@ -47,10 +47,11 @@ create or replace function tsconsole.end_wait(rollup_id bigint) returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+    -- A session that holds one of the rows is at that work now, or ends its wait as well: waiting for it could deadlock.
     update tsconsole.retry r
     set next_retry_time = clock_timestamp(), gave_up_at = null,
         retry_count = case when r.gave_up_at is null then r.retry_count else 0 end
-    where r.rollup_id = end_wait.rollup_id;
+    where r.ctid = any (array(select q.ctid from tsconsole.retry q where q.rollup_id = end_wait.rollup_id for update skip locked));
     select tsconsole.announce_work();
 $$;
 
