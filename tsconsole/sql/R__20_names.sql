@@ -52,6 +52,38 @@ comment on function tsconsole.fit_name(text) is
 Example: select tsconsole.fit_name(repeat(''x'', 80));';
 
 
+create or replace function tsconsole.free_table_name(schema_name text, wanted text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    name text := tsconsole.fit_name(wanted);
+begin
+    for n in 2 .. 1000 loop
+        exit when to_regclass(format('%I.%I', schema_name, name)) is null;
+        name := tsconsole.fit_name(wanted || '_' || n);
+    end loop;
+    return name;
+end;
+$$;
+
+comment on function tsconsole.free_table_name(text, text) is
+'A name for a table that nothing else in a schema has: the wanted one, or with a number.
+Example: select tsconsole.free_table_name(''silver'', ''meters_1h_p20260301'');';
+
+
+create or replace function tsconsole.schema_of(relation regclass) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = relation;
+$$;
+
+comment on function tsconsole.schema_of(regclass) is
+'The name of the schema of a table; null when there is no such table.
+Example: select tsconsole.schema_of(''silver.meters_1h'');';
+
+
 create or replace function tsconsole.visible_table(name text) returns regclass
 language plpgsql stable parallel safe
 as $$

@@ -5,27 +5,43 @@ set check_function_bodies = off;  -- a function may stand above the helpers it c
 create or replace function tsconsole.claim_rollups(rollup_ids bigint[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '30s'
 as $$
 declare
-    work text;
     rollup_id bigint;
 begin
+    -- By id, so that no two sessions wait for each other.
     for rollup_id in select i from unnest(rollup_ids) i order by i loop
-        -- While this waits, no further step begins: theirs is a try-lock.
-        foreach work in array array['frontier', 'recompute', 'history'] loop
-            perform pg_advisory_xact_lock(tsconsole.lock_class(work), rollup_id::integer);
-        end loop;
+        if not tsconsole.claim_steps(rollup_id, '30s') then
+            raise exception 'a step of % is still running', (select c.target_name from silver.timeseries_rollup_config c where c.id = rollup_id) using
+                errcode = 'TS005', hint = 'Pause the rollup with silver.pause_rollup, or try again when the step has ended.';
+        end if;
     end loop;
-exception when lock_not_available then
-    raise exception 'a step of % is still running', (select c.target_name from silver.timeseries_rollup_config c where c.id = rollup_id) using
-        errcode = 'TS005', hint = 'Pause the rollup with silver.pause_rollup, or try again when the step has ended.';
 end;
 $$;
 
 comment on function tsconsole.claim_rollups(bigint[]) is
 'Claims all work of these rollups until the transaction ends, waiting at most 30 s for the steps in hand. TS005 when one does not end.
 Example: select tsconsole.claim_rollups(''{1,2}'');';
+
+
+create or replace function tsconsole.claim_steps(rollup_id bigint, patience text default '500ms') returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '500ms'  -- so that what is set below ends with this function
+as $$
+begin
+    perform set_config('lock_timeout', patience, true);
+    -- While this waits, no further step begins: theirs is a try-lock. So a busy worker cannot keep it out for ever.
+    perform pg_advisory_xact_lock(tsconsole.lock_class(w), rollup_id::integer) from unnest(array['frontier', 'recompute', 'history']) w;
+    return true;
+exception when lock_not_available then
+    return false;
+end;
+$$;
+
+comment on function tsconsole.claim_steps(bigint, text) is
+'Claims all work of a rollup until the transaction ends; false when a step is still running after this long for each kind of work.
+Example: select tsconsole.claim_steps(1);';
 
 
 create or replace function tsconsole.run_briefly(statements text[]) returns void

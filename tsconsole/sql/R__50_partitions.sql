@@ -197,23 +197,16 @@ set datestyle = 'ISO, YMD'
 set timezone = 'UTC'
 as $$
 declare
-    target    pg_class;
-    wanted    text := tsconsole.partition_name(config.target_table, range_start);
-    name      text := wanted;
-    partition text;
+    schema_name text := tsconsole.schema_of(config.target_table);
+    partition   text := format('%I.%I', schema_name,
+        tsconsole.free_table_name(schema_name, tsconsole.partition_name(config.target_table, range_start)));
 begin
-    select c.* into strict target from pg_class c where c.oid = config.target_table;
-    for n in 2 .. 1000 loop
-        exit when not exists (select from pg_class c where c.relnamespace = target.relnamespace and c.relname = name);
-        name := tsconsole.fit_name(wanted || '_' || n);
-    end loop;
-    partition := format('%I.%I', (select n.nspname from pg_namespace n where n.oid = target.relnamespace), name);
     -- LIKE and then ATTACH: CREATE TABLE … PARTITION OF would lock readers and steps out of the target.
     execute format('create table %s (like %s including all)%s', partition, config.target_table::regclass,
-        (select format(' tablespace %I', s.spcname) from pg_tablespace s where s.oid = target.reltablespace));
-    perform tsconsole.copy_properties(target.oid, partition::regclass);
-    execute format('alter table %s attach partition %s for values from (%L) to (%L)', config.target_table::regclass, partition,
-        tsconsole.axis_literal(config.time_type, range_start), tsconsole.axis_literal(config.time_type, range_end));
+        (select format(' tablespace %I', s.spcname)
+         from pg_class t join pg_tablespace s on s.oid = t.reltablespace where t.oid = config.target_table));
+    perform tsconsole.copy_properties(config.target_table, partition::regclass);
+    perform tsconsole.attach_partition(config.target_table, partition::regclass, config.time_type, range_start, range_end);
     return partition::regclass;
 end;
 $$;
@@ -221,6 +214,23 @@ $$;
 comment on function tsconsole.add_partition(silver.timeseries_rollup_config, timestamptz, timestamptz) is
 'Makes and attaches one partition of a target.
 Example: see tsconsole.ensure_partitions.';
+
+
+create or replace function tsconsole.attach_partition(
+    parent regclass, partition regclass, time_type regtype, range_start timestamptz, range_end timestamptz
+) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format('alter table %s attach partition %s for values from (%L) to (%L)', tsconsole.qualified_name(parent),
+        tsconsole.qualified_name(partition), tsconsole.axis_literal(time_type, range_start), tsconsole.axis_literal(time_type, range_end));
+end;
+$$;
+
+comment on function tsconsole.attach_partition(regclass, regclass, regtype, timestamptz, timestamptz) is
+'Makes a table the partition of another for a range of times.
+Example: see tsconsole.add_partition.';
 
 
 create or replace function tsconsole.axis_literal(time_type regtype, at timestamptz) returns text

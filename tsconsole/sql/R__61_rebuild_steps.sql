@@ -86,6 +86,7 @@ set search_path = pg_catalog, pg_temp
 set client_min_messages = 'warning'
 as $$
 declare
+    schema_name text := tsconsole.schema_of(config.target_table);
     wanted record;
     made   oid[] := array[]::oid[];
     part   text;
@@ -101,7 +102,8 @@ begin
         return;
     end if;
     for n in 1 .. cardinality(wanted.edges) - 1 loop
-        part := tsconsole.free_name(config.target_table, tsconsole.partition_name(config.target_table, wanted.edges[n]) || '_new');
+        part := format('%I.%I', schema_name,
+            tsconsole.free_table_name(schema_name, tsconsole.partition_name(config.target_table, wanted.edges[n]) || '_new'));
         execute format('create table %s (like %s including all)', part, tsconsole.qualified_name(config.target_table));
         -- With this ATTACH need not read the rows while others wait.
         execute format('alter table %s add constraint tsconsole_range check (%s)', part,
@@ -120,46 +122,6 @@ $$;
 comment on function tsconsole.begin_rebuild(silver.timeseries_rollup_config) is
 'Chooses the next partitions to split or merge, and makes the tables that will take their place.
 Example: see tsconsole.rebuild_step.';
-
-
-create or replace function tsconsole.free_name(target regclass, wanted text) returns text
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    schema_name text := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = target);
-    name text := tsconsole.fit_name(wanted);
-begin
-    for n in 2 .. 1000 loop
-        exit when to_regclass(format('%I.%I', schema_name, name)) is null;
-        name := tsconsole.fit_name(wanted || '_' || n);
-    end loop;
-    return format('%I.%I', schema_name, name);
-end;
-$$;
-
-comment on function tsconsole.free_name(regclass, text) is
-'A name for a table beside a target that nothing else has, as SQL: the wanted one, or with a number.
-Example: select tsconsole.free_name(''silver.meters_1h'', ''meters_1h_p20260301'');';
-
-
-create or replace function tsconsole.claim_steps(rollup_id bigint) returns boolean
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '500ms'
-as $$
-begin
-    -- While this waits, no further step begins: theirs is a try-lock. So a busy worker cannot keep it out for ever.
-    perform pg_advisory_xact_lock(tsconsole.lock_class(w), rollup_id::integer) from unnest(array['frontier', 'recompute', 'history']) w;
-    return true;
-exception when lock_not_available then
-    return false;
-end;
-$$;
-
-comment on function tsconsole.claim_steps(bigint) is
-'Claims all work of a rollup until the transaction ends; false when a step is still running after half a second for each kind of work.
-Example: select tsconsole.claim_steps(1);';
 
 
 create or replace function tsconsole.range_check(config silver.timeseries_rollup_config, range_start timestamptz, range_end timestamptz) returns text
@@ -368,13 +330,11 @@ create or replace function tsconsole.attach_rebuilt(config silver.timeseries_rol
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    named text := tsconsole.free_name(config.target_table, tsconsole.partition_name(config.target_table, range_start));
 begin
-    execute format('alter table %s rename to %I', tsconsole.qualified_name(new_table), (parse_ident(named))[2]);
+    execute format('alter table %s rename to %I', tsconsole.qualified_name(new_table),
+        tsconsole.free_table_name(tsconsole.schema_of(config.target_table), tsconsole.partition_name(config.target_table, range_start)));
     perform tsconsole.copy_properties(config.target_table, new_table);
-    execute format('alter table %s attach partition %s for values from (%L) to (%L)', tsconsole.qualified_name(config.target_table),
-        tsconsole.qualified_name(new_table), tsconsole.axis_literal(config.time_type, range_start), tsconsole.axis_literal(config.time_type, range_end));
+    perform tsconsole.attach_partition(config.target_table, new_table, config.time_type, range_start, range_end);
     execute format('alter table %s drop constraint tsconsole_range', tsconsole.qualified_name(new_table));
 end;
 $$;

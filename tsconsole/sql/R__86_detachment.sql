@@ -112,7 +112,7 @@ as $$
 declare
     archive text;
     name    text := (select c.relname from pg_class c where c.oid = partition);
-    free    text := name;
+    free    text;
     item    record;
 begin
     if action = 'drop' then
@@ -128,10 +128,7 @@ begin
     loop
         execute format('drop trigger %I on %s', item.tgname, item.name);
     end loop;
-    for n in 2 .. 1000 loop
-        exit when to_regclass(format('%I.%I', archive, free)) is null;
-        free := tsconsole.fit_name(name || '_' || n);
-    end loop;
+    free := tsconsole.free_table_name(archive, name);
     if free <> name then
         execute format('alter table %s rename to %I', tsconsole.qualified_name(partition), free);
     end if;
@@ -149,7 +146,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    archive text := tsconsole.fit_name((select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = parent) || '_archive');
+    archive text := tsconsole.fit_name(tsconsole.schema_of(parent) || '_archive');
 begin
     if to_regnamespace(quote_ident(archive)) is null then
         if not has_database_privilege(current_database(), 'create') then

@@ -155,8 +155,7 @@ declare
                           where p.partrelid = begun.parent);
 begin
     -- Detaching concurrently has left a constraint with the bounds, so this reads no rows. The next step sees that it came back.
-    execute format('alter table %s attach partition %s for values from (%L) to (%L)', tsconsole.qualified_name(begun.parent),
-        tsconsole.qualified_name(begun.partition), tsconsole.axis_literal(time_type, begun.range_start), tsconsole.axis_literal(time_type, begun.range_end));
+    perform tsconsole.attach_partition(begun.parent, begun.partition, time_type, begun.range_start, begun.range_end);
 end;
 $$;
 
