@@ -165,6 +165,37 @@ def test_changes_that_do_not_fit_begin_anew(rollup: psycopg.Connection) -> None:
     assert value(rollup, "select count(*) from pg_class where relname like 'h\\_p%'") == 0
 
 
+def test_steps_in_hand_are_waited_for(rollup: psycopg.Connection, connect: Connect) -> None:
+    """Neither the beginning nor the swap may miss what a step has written and not committed."""
+    set_interval(rollup, "1 month")
+    step = connect(autocommit=False)
+    claim = "select tsconsole.claim(id, 'history') from silver.timeseries_rollup_config"
+    step.execute(claim)
+    assert rollup.execute(STEP).fetchone() == ("busy", "a step is running")
+    step.rollback()
+    assert rollup.execute(STEP).fetchone()[0] == "begun"
+    step.execute(claim)
+    while (found := rollup.execute(STEP).fetchone())[0] == "copied":
+        pass
+    assert found == ("busy", "a step is running")
+    with rollup.transaction():
+        rollup.execute("set local lock_timeout = '7s'")
+        assert value(rollup, "select tsconsole.claim_steps(1, '50ms')") is False
+        assert value(rollup, "show lock_timeout") == "7s"
+    step.rollback()
+    assert rollup.execute(STEP).fetchone()[0] == "swapped"
+    assert_right(rollup)
+
+
+def test_one_that_was_left_for_a_day_begins_anew(rollup: psycopg.Connection) -> None:
+    """The log no longer says for certain what steps have written since it began."""
+    set_interval(rollup, "1 month")
+    rollup.execute(STEP)
+    rollup.execute("update tsconsole.partition_rebuild set begun_at = begun_at - interval '1 day'")
+    assert rollup.execute(STEP).fetchone()[0] == "restarted"
+    assert_right(rollup)
+
+
 def test_a_reader_in_a_transaction_is_not_blocked_and_not_betrayed(
     rollup: psycopg.Connection, connect: Connect
 ) -> None:
