@@ -284,6 +284,23 @@ def test_maintenance_keeps_sources_too(source: psycopg.Connection) -> None:
     assert again == "no partition of raw.readings is older than 3 days"
 
 
+def test_maintenance_says_for_each_table_what_went(source: psycopg.Connection) -> None:
+    """Seeing to the source with its first rollup leaves the others' targets to them."""
+    create(source, "raw.readings", "other", "1 hour", chunk_interval="1 day")
+    run(source)
+    retain(source, "raw.readings", "5 days", "archive")
+    retain(source, "silver.other", "4 days")
+    said = dict(
+        source.execute(
+            "select target_table, detail from silver.maintain_timeseries_tables() "
+            "where task = 'retention'"
+        ).fetchall()
+    )
+    assert said["silver.r_1m"] == "archived raw.day0"
+    assert said["silver.other"].startswith("dropped silver.other_p"), said
+    assert said["silver.other"].count("silver.other_p") == 2, said
+
+
 def test_states_of_a_source(source: psycopg.Connection) -> None:
     retain(source, "raw.readings", "3 days")
     states = "select state from silver.get_partition_stats('raw.readings')"

@@ -23,7 +23,7 @@ begin
     elsif retention_period is null then
         delete from silver.timeseries_source_retention s where s.source_table = table_name;
         -- What is half detached must not stay so for want of a retention that would finish it.
-        perform f.partition_name from tsconsole.finish_detachments(table_name) f;
+        perform f.partition_name from tsconsole.finish_detachments(array[table_name]) f;
     else
         perform tsconsole.check_source_retention(table_name, retention_period);
         insert into silver.timeseries_source_retention as s (source_table, source_name, retention_period, retention_action)

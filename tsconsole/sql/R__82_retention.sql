@@ -9,44 +9,17 @@ returns table (
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
 declare
-    kept_rows  record;
-    part       record;
-    stays      text;
-    -- Every lock is kept to the end of the transaction, whichever call of this function took it.
-    held_since timestamptz := nullif(current_setting('tsconsole.retention_holds_since', true), '')::timestamptz;
+    kept_rows record;
 begin
     perform tsconsole.check_has_rollups(table_name);
     if not dry_run then
-        return query select f.* from tsconsole.finish_detachments(table_name) f;
+        return query select f.* from tsconsole.finish_detachments(
+            case when table_name is not null then array(
+                select c.target_table from silver.timeseries_rollup_config c where c.id in (select tsconsole.rollups_of(table_name))) || table_name end) f;
     end if;
     for kept_rows in select t.* from tsconsole.retention_tables(table_name) t loop
-        stays := null;
-        partitioned_table := tsconsole.qualified_name(kept_rows.relation);
-        for part in select p.* from tsconsole.expired_partitions(kept_rows.relation, kept_rows.cutoff) p loop
-            partition_name := tsconsole.qualified_name(part.partition);
-            range_start := part.range_start;
-            range_end := part.range_end;
-            total_bytes := part.total_bytes;
-            reason := case
-                when stays is not null then format('it waits for %s, which is older and stays', stays)
-                when dry_run then tsconsole.retention_problem(kept_rows.relation, range_end)
-                -- Readers wait for the locks that are held.
-                when held_since < clock_timestamp() - interval '500 milliseconds' then 'this transaction has held its locks for half a second: the next one goes on'
-                else tsconsole.retire_partition(kept_rows.relation, part.partition, range_start, range_end, kept_rows.action, held_since is null) end;
-            action := case when reason is null then kept_rows.action else 'keep' end;
-            if reason is null then
-                if not dry_run and held_since is null then
-                    held_since := clock_timestamp();
-                    perform set_config('tsconsole.retention_holds_since', held_since::text, true);
-                end if;
-                reason := 'it is older than ' || kept_rows.period;
-            else
-                stays := coalesce(stays, partition_name);
-            end if;
-            return next;
-        end loop;
+        return query select e.* from tsconsole.retire_expired(kept_rows.relation, kept_rows.period, kept_rows.action, kept_rows.cutoff, dry_run) e;
     end loop;
 end;
 $$;
@@ -54,6 +27,53 @@ $$;
 comment on function silver.apply_retention(regclass, boolean) is
 'Takes away the partitions that are older than retention: of a target, of a source with all rollups on it, or of all tables for null. One row per expired partition, oldest first. action: drop, archive (moved to <schema>_archive), or keep, and then reason says which rollup still needs it or what else stands in the way. dry_run changes nothing and says what would go. Waits at most 200 ms for a lock, tries three times, and ends after half a second with locks held; call it again for the rest. TS002 when the table has no rollup.
 Example: select * from silver.apply_retention(''raw.readings'', dry_run := true);';
+
+
+create or replace function tsconsole.retire_expired(
+    relation regclass, kept_for interval, then_what text, cutoff timestamptz, dry_run boolean
+) returns table (
+    partitioned_table text, partition_name text, range_start timestamptz, range_end timestamptz, total_bytes bigint, action text, reason text
+)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    part       record;
+    stays      text;
+    -- Every lock is kept to the end of the transaction, whichever call of this function took it.
+    held_since timestamptz := nullif(current_setting('tsconsole.retention_holds_since', true), '')::timestamptz;
+begin
+    partitioned_table := tsconsole.qualified_name(relation);
+    for part in select p.* from tsconsole.expired_partitions(relation, cutoff) p loop
+        partition_name := tsconsole.qualified_name(part.partition);
+        range_start := part.range_start;
+        range_end := part.range_end;
+        total_bytes := part.total_bytes;
+        reason := case
+            when stays is not null then format('it waits for %s, which is older and stays', stays)
+            when dry_run then tsconsole.retention_problem(relation, range_end)
+            -- Readers wait for the locks that are held.
+            when held_since < clock_timestamp() - interval '500 milliseconds' then 'this transaction has held its locks for half a second: the next one goes on'
+            else tsconsole.retire_partition(relation, part.partition, range_start, range_end, then_what, held_since is null) end;
+        action := case when reason is null then then_what else 'keep' end;
+        if reason is null then
+            if not dry_run and held_since is null then
+                held_since := clock_timestamp();
+                perform set_config('tsconsole.retention_holds_since', held_since::text, true);
+            end if;
+            reason := 'it is older than ' || kept_for;
+        else
+            stays := coalesce(stays, partition_name);
+        end if;
+        return next;
+    end loop;
+end;
+$$;
+
+comment on function tsconsole.retire_expired(regclass, interval, text, timestamptz, boolean) is
+'Takes away the partitions of one table that end before a time; rows as silver.apply_retention returns them.
+Example: see silver.apply_retention.';
 
 
 create or replace function tsconsole.retention_tables(table_name regclass)
@@ -156,14 +176,12 @@ begin
     -- The source is seen to with the first of the rollups on it.
     for done in
         select t.relation, t.period, d.gone, d.stays, d.action
-        from tsconsole.retention_tables(config.target_table) t
-        cross join lateral tsconsole.retention_outcome(t.relation) d
-        union all
-        select s.source_table, s.retention_period, d.gone, d.stays, d.action
-        from silver.timeseries_source_retention s
-        cross join lateral tsconsole.retention_outcome(s.source_table) d
-        where s.source_table = config.source_table
-          and config.id = (select min(c.id) from silver.timeseries_rollup_config c where c.source_table = config.source_table)
+        from (select k.* from tsconsole.retention_tables(config.target_table) k
+              union all
+              select k.* from tsconsole.retention_tables(config.source_table) k
+              where k.rollup_id is null
+                and config.id = (select min(c.id) from silver.timeseries_rollup_config c where c.source_table = config.source_table)) t
+        cross join lateral tsconsole.retention_outcome(t.relation, t.period, t.action, t.cutoff) d
     loop
         went := cardinality(done.gone);
         if went > 0 or done.stays is null then
@@ -177,8 +195,8 @@ begin
     end loop;
     if cardinality(said) = 0 then
         -- Begun before the retention was taken back.
-        said := array(select format('%s: %s', f.partition_name, f.reason) from tsconsole.finish_detachments(config.target_table) f
-                      union all select format('%s: %s', f.partition_name, f.reason) from tsconsole.finish_detachments(config.source_table) f);
+        said := array(select format('%s: %s', f.partition_name, f.reason)
+                      from tsconsole.finish_detachments(array[config.target_table, config.source_table]) f);
     end if;
     detail := coalesce(nullif(array_to_string(said, '; '), ''), 'no retention_period: rows are kept for ever');
 end;
@@ -189,18 +207,20 @@ comment on function tsconsole.maintain_retention(silver.timeseries_rollup_config
 Example: select * from tsconsole.maintain_retention(tsconsole.rollup(''silver.meters_1h''));';
 
 
-create or replace function tsconsole.retention_outcome(relation regclass, out gone text[], out stays text, out action text)
+create or replace function tsconsole.retention_outcome(
+    relation regclass, kept_for interval, then_what text, cutoff timestamptz, out gone text[], out stays text, out action text
+)
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(array_agg(r.partition_name order by r.rank) filter (where r.action <> 'keep'), '{}'),
-           (array_agg(format('%s stays: %s', r.partition_name, r.reason) order by r.rank) filter (where r.action = 'keep'))[1],
+    select coalesce(array_agg(r.partition_name order by r.range_end) filter (where r.action <> 'keep'), '{}'),
+           (array_agg(format('%s stays: %s', r.partition_name, r.reason) order by r.range_end) filter (where r.action = 'keep'))[1],
            max(r.action) filter (where r.action <> 'keep')
-    from silver.apply_retention(relation, false) with ordinality
-         r (partitioned_table, partition_name, range_start, range_end, total_bytes, action, reason, rank)
-    where r.partitioned_table = tsconsole.qualified_name(relation);
+    from (select f.* from tsconsole.finish_detachments(array[relation]) f
+          union all
+          select e.* from tsconsole.retire_expired(relation, kept_for, then_what, cutoff, false) e) r;
 $$;
 
-comment on function tsconsole.retention_outcome(regclass) is
+comment on function tsconsole.retention_outcome(regclass, interval, text, timestamptz) is
 'Applies retention to one table, and says what went and what stays.
-Example: select * from tsconsole.retention_outcome(''silver.meters_1h'');';
+Example: see tsconsole.maintain_retention.';

@@ -52,7 +52,7 @@ comment on function tsconsole.can_detach_concurrently(regclass) is
 Example: select tsconsole.can_detach_concurrently(''silver.meters_1h'');';
 
 
-create or replace function tsconsole.finish_detachments(table_name regclass)
+create or replace function tsconsole.finish_detachments(parents regclass[])
 returns table (
     partitioned_table text, partition_name text, range_start timestamptz, range_end timestamptz, total_bytes bigint, action text, reason text
 )
@@ -65,7 +65,7 @@ declare
 begin
     for begun in
         select d.* from tsconsole.detachment d
-        where table_name is null or d.parent = table_name or d.rollup_id in (select tsconsole.rollups_of(table_name))
+        where parents is null or d.parent = any (parents)
         order by d.range_end
     loop
         partitioned_table := tsconsole.qualified_name(begun.parent);
@@ -86,8 +86,8 @@ begin
 end;
 $$;
 
-comment on function tsconsole.finish_detachments(regclass) is
-'Finishes what was begun with tsconsole.begin_detachments, by this or an earlier session; rows as silver.apply_retention returns them.
+comment on function tsconsole.finish_detachments(regclass[]) is
+'Finishes what was begun with tsconsole.begin_detachments on these tables (null: on all), by this or an earlier session; rows as silver.apply_retention returns them.
 Example: select * from tsconsole.finish_detachments(null);';
 
 
