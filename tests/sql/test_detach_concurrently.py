@@ -141,6 +141,31 @@ def test_a_target(source: psycopg.Connection) -> None:
         assert value(source, f"select count(*) from silver.verify_rollup('silver.{target}')") == 0
 
 
+def test_a_target_that_a_step_is_writing_to_waits(
+    source: psycopg.Connection, connect: Connect
+) -> None:
+    """What the step hands on to the readers is not committed yet."""
+    source.execute("select silver.alter_rollup('silver.r_1m', chunk_interval := '1 day')")
+    source.execute("call silver.rebuild_partitions('silver.r_1m')")
+    retain(source, "silver.r_1m", "3 days")
+    step = connect(autocommit=False)
+    step.execute("select tsconsole.claim(c.id, 'recompute') from tsconsole.rollup('silver.r_1m') c")
+    assert begin(source, "silver.r_1m") == []
+    step.rollback()
+    assert len(begin(source, "silver.r_1m")) >= 2
+
+
+def test_one_that_nobody_detached_is_forgotten(source: psycopg.Connection) -> None:
+    retain(source, "raw.readings", "5 days")
+    assert begin(source) == ["raw.day0"]
+    forget = "select count(*) from tsconsole.finish_detachments(null)"
+    for age, left in (("50 minutes", 1), ("20 minutes", 0)):
+        source.execute(f"update tsconsole.detachment set begun_at = begun_at - interval '{age}'")
+        assert value(source, forget) == 0
+        assert value(source, "select count(*) from tsconsole.detachment") == left
+    assert "raw.day0" in partitions(source)
+
+
 def test_not_with_a_default_partition_nor_for_what_is_needed(source: psycopg.Connection) -> None:
     retain(source, "raw.readings", "3 days")
     source.execute("select silver.invalidate('silver.r_1m', '-infinity', 'infinity')")

@@ -18,7 +18,6 @@ from sql.support import (
     create,
     create_ladder,
     refuse,
-    refuse_create,
     run,
     value,
 )
@@ -173,6 +172,23 @@ def test_a_late_row_that_is_not_committed_is_not_lost(
     assert_ladder(source)
 
 
+def test_a_late_row_that_is_committed_while_the_lock_is_waited_for(
+    source: psycopg.Connection, connect: Connect
+) -> None:
+    retain(source, "raw.readings", "5 days")
+    writer, other = connect(autocommit=False), connect()
+    writer.execute(f"insert into raw.readings values ({MIDNIGHT} - interval '6 days', 'd0')")
+    said: list[tuple[str, str, str]] = []
+    thread = threading.Thread(target=lambda: said.extend(apply(other)))
+    thread.start()
+    while not value(source, "select exists (select from pg_locks where not granted)"):
+        pass
+    writer.commit()
+    thread.join()
+    assert said[0][1] == "keep" and "silver.r_1m still has to compute" in said[0][2]
+    assert "raw.day0" in partitions(source)
+
+
 def test_archived_partitions_are_tables_of_their_own(source: psycopg.Connection) -> None:
     """In raw_archive, beside one of the same name, without our triggers; and they can come back."""
     retain(source, "raw.readings", "5 days", "archive")
@@ -308,35 +324,6 @@ def test_states_of_a_source(source: psycopg.Connection) -> None:
     assert column(source, states) == expected
     retain(source, "raw.readings", None)
     assert column(source, states) == ["closed"] * 6 + ["open", "premade"]
-
-
-def test_bad_input(source: psycopg.Connection) -> None:
-    source.execute("create table raw.plain (ts timestamptz, v int)")
-    create(source, "raw.plain", "p", "1 hour")
-    create(source, "silver.r_1h", "r_1d", "1 day")
-    call = "select silver.set_retention(%s, %s::interval, %s)"
-    for arguments, state, message in (
-        (["raw.readings", "1 day", "burn"], "TS001", "retention_action is 'burn'"),
-        (["raw.readings", "1 day", None], "TS001", "retention_action is null"),
-        (["raw.readings", "0", "drop"], "TS001", "retention_period is 00:00:00"),
-        (["raw.readings", "10 seconds", "drop"], "TS001", "shorter than what silver.r_1m needs"),
-        (["silver.r_1m", "30 seconds", "drop"], "TS001", "shorter than a bucket of 00:01:00"),
-        (["silver.r_1m", "30 minutes", "drop"], "TS001", "shorter than what silver.r_1h needs"),
-        (["silver.r_1h", "2 hours", "drop"], "TS001", "shorter than what silver.r_1d needs"),
-        (["raw.plain", "1 year", "drop"], "TS004", "is not partitioned by range"),
-        (["raw.day1", "1 year", "drop"], "TS002", "neither the target nor the source"),
-    ):
-        refuse(source, call, arguments, state, message)
-    refuse(source, "select silver.apply_retention('raw.day1')", None, "TS002", "neither")
-    retain(source, "silver.r_1m", "2 hours")
-    retain(source, "raw.readings", "2 hours")
-    for source_name in ("raw.readings", "silver.r_1m"):
-        refuse_create(source, "TS001", "shorter than what this rollup needs",
-                      source_table_name=source_name, rollup_interval="1 day")  # fmt: skip
-    refuse_create(source, "TS001", "shorter than a bucket", retention_period="59 minutes")
-    refuse_create(source, "TS001", "source_retention 00:59:00", source_retention="59 minutes")
-    refuse(source, "select silver.alter_rollup('silver.r_1m', retention_period := '59 minutes')",
-           None, "TS001", "shorter than what silver.r_1h needs")  # fmt: skip
 
 
 def test_beside_workers_and_late_writers(source: psycopg.Connection, connect: Connect) -> None:
