@@ -56,8 +56,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    reader silver.timeseries_rollup_config;
-    below  record;
+    below record;
 begin
     if (config).retention_period <= '0' then
         raise exception 'retention_period is %', (config).retention_period using
@@ -69,14 +68,7 @@ begin
         raise exception 'source_retention % is shorter than a bucket of %', (config).source_retention, (config).rollup_interval using
             errcode = 'TS001', hint = format('Every bucket would be frozen before it is complete. Use %s or more, or null when the source keeps its rows.', (config).rollup_interval);
     end if;
-    select r.* into reader from silver.timeseries_rollup_config r
-    where r.source_table = (config).target_table and (config).retention_period < tsconsole.needed_source_age(r)
-    order by tsconsole.needed_source_age(r) desc limit 1;
-    if found then
-        raise exception 'retention_period % is shorter than what % needs, which reads %', (config).retention_period,
-            tsconsole.qualified_name(reader.target_table), tsconsole.qualified_name((config).target_table) using
-            errcode = 'TS001', hint = format('Use %s or more.', tsconsole.needed_source_age(reader));
-    end if;
+    perform tsconsole.check_readers((config).target_table, (config).retention_period);
     select p.retention_period, tsconsole.qualified_name(p.target_table) as name into below from silver.timeseries_rollup_config p
     where p.target_table = (config).source_table and p.retention_period < tsconsole.needed_source_age(config)
     union all
@@ -95,12 +87,34 @@ comment on function tsconsole.check_retention(silver.timeseries_rollup_config) i
 Example: select tsconsole.check_retention(tsconsole.rollup(''silver.meters_1h''));';
 
 
+create or replace function tsconsole.check_readers(relation regclass, retention_period interval) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    reader silver.timeseries_rollup_config;
+begin
+    select r.* into reader from silver.timeseries_rollup_config r
+    where r.source_table = relation and check_readers.retention_period < tsconsole.needed_source_age(r)
+    order by tsconsole.needed_source_age(r) desc limit 1;
+    if found then
+        raise exception 'retention_period % is shorter than what % needs, which reads %', retention_period,
+            tsconsole.qualified_name(reader.target_table), tsconsole.qualified_name(relation) using
+            errcode = 'TS001', hint = format('Use %s or more.', tsconsole.needed_source_age(reader));
+    end if;
+end;
+$$;
+
+comment on function tsconsole.check_readers(regclass, interval) is
+'Refuses (TS001) a retention of a table that is shorter than a rollup on it needs.
+Example: select tsconsole.check_readers(''raw.readings'', ''90 days'');';
+
+
 create or replace function tsconsole.check_source_retention(source regclass, retention_period interval) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    reader  silver.timeseries_rollup_config;
     problem text := tsconsole.cut_problem(source);
 begin
     if check_source_retention.retention_period <= '0' then
@@ -110,14 +124,7 @@ begin
         raise exception '%', problem using errcode = 'TS004',
             hint = 'Partition it by range of the time column; or delete old rows yourself and say so: silver.alter_rollup(…, source_retention := …) for each rollup on it.';
     end if;
-    select r.* into reader from silver.timeseries_rollup_config r
-    where r.source_table = source and check_source_retention.retention_period < tsconsole.needed_source_age(r)
-    order by tsconsole.needed_source_age(r) desc limit 1;
-    if found then
-        raise exception 'retention_period % is shorter than what % needs, which reads %', retention_period,
-            tsconsole.qualified_name(reader.target_table), tsconsole.qualified_name(source) using
-            errcode = 'TS001', hint = format('Use %s or more.', tsconsole.needed_source_age(reader));
-    end if;
+    perform tsconsole.check_readers(source, retention_period);
 end;
 $$;
 

@@ -86,6 +86,7 @@ begin
     update silver.timeseries_rollup_config c set retained_from = greatest(c.retained_from, range_end) where c.target_table = parent;
     if not found then
         -- With the partition itself, in one transaction: no step, and no live view, sees it gone and not frozen.
+        -- Without an inventory, as for look_back, the range is frozen for no partition in particular.
         with gone as (
             delete from tsconsole.source_partition s
             where s.source_table = parent and s.partition not in (select p.partition from tsconsole.present_partitions(parent) p)
