@@ -1,4 +1,4 @@
-"""Partitions: what they look like, and how wide the coming ones are."""
+"""Partitions: what they look like, how wide the coming ones are, and how long they stay."""
 
 from __future__ import annotations
 
