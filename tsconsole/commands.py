@@ -38,10 +38,7 @@ def console(arguments: Namespace, output: Output) -> int:
             "The console needs a terminal.", "For scripts there is `tsconsole status`."
         )
     config, settings = _configuration(arguments)
-    read_only = config.console.read_only or settings.read_only
-    use_keys(config.keys)
-    # Textual is imported by the console alone, and reads this when it is.
-    os.environ.setdefault("TEXTUAL_FPS", str(config.console.frames_per_second))
+    _before_textual(config)
     # What is imported stays: looking through it for garbage would make the start longer.
     gc.disable()
     from tsconsole.app import run_console
@@ -54,7 +51,7 @@ def console(arguments: Namespace, output: Output) -> int:
     return run_console(
         settings,
         config.console,
-        read_only=read_only,
+        read_only=getattr(arguments, "read_only", False),
         choices=choices,
         memory=memory,
         recorder=recorder,
@@ -72,11 +69,16 @@ def replay(arguments: Namespace, output: Output) -> int:
         raise ArgumentError("A replay needs a terminal.")
     recording = Replay(arguments.file)
     config = load_config(getattr(arguments, "config", None))
-    use_keys(config.keys)
-    os.environ.setdefault("TEXTUAL_FPS", str(config.console.frames_per_second))
+    _before_textual(config)
     from tsconsole.replay_app import run_replay
 
     return run_replay(recording, config.console)
+
+
+def _before_textual(config: Config) -> None:
+    """Keys and frames a second: the screens and Textual read them while they are imported."""
+    use_keys(config.keys)
+    os.environ.setdefault("TEXTUAL_FPS", str(config.console.frames_per_second))
 
 
 def demo(arguments: Namespace, output: Output) -> int:
@@ -306,10 +308,6 @@ def _configuration(arguments: Namespace) -> tuple[Config, Settings]:
 def settings_of(arguments: Namespace) -> Settings:
     """The server that the global options mean."""
     return _configuration(arguments)[1]
-
-
-def _settings(arguments: Namespace) -> Settings:
-    return settings_of(arguments)
 
 
 def _run(command: Coroutine[Any, Any, int]) -> int:

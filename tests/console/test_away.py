@@ -15,6 +15,8 @@ import pytest
 from console.conftest import MakeConsole
 from console.test_by_keys import Operator
 from tsconsole import memory, operations
+from tsconsole.app import TsConsole
+from tsconsole.cli import main
 from tsconsole.config import load_config, settings_for
 from tsconsole.database import Settings, connected
 from tsconsole.memory import KEPT_PROFILES, Memory, default_path
@@ -132,6 +134,39 @@ async def test_another_profile_without_a_restart(
         await operator.until(lambda: app.session.profile is None)
         await operator.at_monitor()
         assert not app.session.read_only
+
+
+@pytest.mark.parametrize("options", [[], ["--read-only"]])
+async def test_a_read_only_profile_does_not_make_the_others_read_only(
+    rolled_up: psycopg.Connection,
+    database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+) -> None:
+    file = tmp_path / "config.toml"
+    profiles = f'[profiles.prod]\ndsn = "{database}"\nread_only = true\n'
+    profiles += f'[profiles.local]\ndsn = "{database}"\n'
+    file.write_text(f'default_profile = "prod"\n[console]\nremember = false\n{profiles}')
+    started: list[TsConsole] = []
+
+    def start(*arguments: Any, **options: Any) -> int:
+        started.append(TsConsole(*arguments, **options))
+        return 0
+
+    monkeypatch.setattr("tsconsole.app.run_console", start)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["--config", str(file), *options]) == 0
+    app = started[0]
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = Operator(app, pilot)
+        await operator.at_monitor()
+        assert app.session.profile == "prod" and app.session.read_only
+        await operator.press("ctrl+o", "down", "enter")
+        await operator.until(lambda: app.session.profile == "local")
+        await operator.at_monitor()
+        assert app.session.read_only == bool(options)
 
 
 async def test_another_profile_asks_while_something_runs(
