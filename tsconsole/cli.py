@@ -8,7 +8,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +21,8 @@ from tsconsole import (
 )
 from tsconsole.errors import TsconsoleError
 from tsconsole.output import Output
+
+Run = Callable[[argparse.Namespace, Output], int]
 
 INTERRUPTED = 130
 BAD_INPUT = 2
@@ -87,8 +89,8 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(run=commands.console)
     subcommands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
 
-    def add(name: str, run: Any, help_text: str) -> argparse.ArgumentParser:
-        command: argparse.ArgumentParser = subcommands.add_parser(
+    for name, run, help_text, add_options in _COMMANDS:
+        command = subcommands.add_parser(
             name,
             help=help_text,
             description=(run.__doc__ or help_text).strip(),
@@ -96,53 +98,7 @@ def parser() -> argparse.ArgumentParser:
             parents=[shared],
         )
         command.set_defaults(run=run)
-        return command
-
-    _demo_options(
-        add("demo", commands.demo, "an embedded server with live rollups, and the console")
-    )
-    install = add("install", commands.install, "install the SQL core, or bring it up to date")
-    install.add_argument("--print", action="store_true", help="print the SQL, connect to nothing")
-    add("status", commands.status, "every rollup with its health and the reason for it")
-    _create_options(add("create", commands.create, "create a rollup or a ladder of rollups"))
-    run = add("run", commands.run, "run rollups until nothing is left to do")
-    run.add_argument("table", nargs="?", help="a rollup, or a source for all that read it")
-    retry = add("retry", commands.retry, "try failing rollups again")
-    retry.add_argument("table", nargs="?", help="this one now; without it, all that are due")
-    maintain = add("maintain", commands.maintain, "partitions, retention, statistics, logs")
-    maintain.add_argument("table", nargs="?", help="one rollup; without it, all")
-    maintain.add_argument(
-        "--task", action="append", metavar="TASK", help="only this one; again for each one"
-    )
-    maintain.add_argument("--list", action="store_true", help="show the tasks and when each is due")
-    advise = add("advise", commands.advise, "indexes that would pay, and those in the way")
-    advise.add_argument("table", help="a rollup, or the source of one")
-    advise.add_argument("--apply", metavar="INDEX", help="build or drop this one of those named")
-    _partition_options(
-        add("partitions", partition_commands.partitions, "the partitions of a table, with sizes"),
-        add("retention", partition_commands.retention, "take away partitions that are too old"),
-    )
-    verify = add("verify", commands.verify, "compare rollups with GROUP BY over their sources")
-    verify.add_argument("table", nargs="?", help="a rollup, or a source for all that read it")
-    verify.add_argument("--from", dest="from_time", metavar="TIME", help="ISO time to begin at")
-    verify.add_argument("--to", dest="to_time", metavar="TIME", help="ISO time to end before")
-    verify.add_argument("--repair", action="store_true", help="queue what differs for the next run")
-    _schedule_options(
-        add("schedule", schedule_command.schedule, "what is due and who runs it; pg_cron's jobs")
-    )
-    worker = add("worker", commands.worker, "run what is due until told to stop")
-    worker.add_argument("--jobs", type=int, metavar="N", help="steps side by side; 2 by itself")
-    worker.add_argument("--poll", type=float, metavar="SECONDS", help="how often to look")
-    worker.add_argument("--name", help="what to call it in the list of workers")
-    worker.add_argument(
-        "--stop-within", type=float, metavar="SECONDS", help="how long steps may take to end"
-    )
-    worker.add_argument("--no-maintenance", action="store_true", help="steps only")
-    played = add("replay", commands.replay, "show a recording in the console")
-    played.add_argument("file", type=Path, help="what --record made")
-    checks = add("config", config_commands.config, "check config.toml; its schema; names for keys")
-    checks.add_argument("what", choices=["check", "schema", "keys"], help="what to do")
-    add("doctor", commands.doctor, "what the database offers, what will hurt, what to do")
+        add_options(command)
     return top
 
 
@@ -166,21 +122,54 @@ def _demo_options(demo: argparse.ArgumentParser) -> None:
     demo.add_argument("--screenshot", type=Path, metavar="FILE", help="write an SVG and end")
 
 
-def _partition_options(
-    partitions: argparse.ArgumentParser, retention: argparse.ArgumentParser
-) -> None:
+def _install_options(install: argparse.ArgumentParser) -> None:
+    install.add_argument("--print", action="store_true", help="print the SQL, connect to nothing")
+
+
+def _run_options(run: argparse.ArgumentParser) -> None:
+    run.add_argument("table", nargs="?", help="a rollup, or a source for all that read it")
+
+
+def _retry_options(retry: argparse.ArgumentParser) -> None:
+    retry.add_argument("table", nargs="?", help="this one now; without it, all that are due")
+
+
+def _maintain_options(maintain: argparse.ArgumentParser) -> None:
+    maintain.add_argument("table", nargs="?", help="one rollup; without it, all")
+    maintain.add_argument(
+        "--task", action="append", metavar="TASK", help="only this one; again for each one"
+    )
+    maintain.add_argument("--list", action="store_true", help="show the tasks and when each is due")
+
+
+def _advise_options(advise: argparse.ArgumentParser) -> None:
+    advise.add_argument("table", help="a rollup, or the source of one")
+    advise.add_argument("--apply", metavar="INDEX", help="build or drop this one of those named")
+
+
+def _partitions_options(partitions: argparse.ArgumentParser) -> None:
     partitions.add_argument("table", help="a rollup, or any partitioned table")
     partitions.add_argument("--limit", type=int, default=1000, metavar="N", help="the newest N")
     partitions.add_argument(
         "--rebuild", action="store_true", help="split or merge them to the present chunk interval"
     )
     partitions.add_argument("--dry-run", action="store_true", help="with --rebuild: only say which")
+
+
+def _retention_options(retention: argparse.ArgumentParser) -> None:
     retention.add_argument("table", nargs="?", help="a rollup or a source; without it, all")
     retention.add_argument("--dry-run", action="store_true", help="only say what would go")
     retention.add_argument(
         "--set", metavar="PERIOD", help="keep its rows so long, such as 90d; never: for ever"
     )
     retention.add_argument("--archive", action="store_true", help="with --set: archive, not drop")
+
+
+def _verify_options(verify: argparse.ArgumentParser) -> None:
+    verify.add_argument("table", nargs="?", help="a rollup, or a source for all that read it")
+    verify.add_argument("--from", dest="from_time", metavar="TIME", help="ISO time to begin at")
+    verify.add_argument("--to", dest="to_time", metavar="TIME", help="ISO time to end before")
+    verify.add_argument("--repair", action="store_true", help="queue what differs for the next run")
 
 
 def _schedule_options(schedule: argparse.ArgumentParser) -> None:
@@ -197,6 +186,28 @@ _JOB_OPTIONS = {
     "maintenance-every": "how often maintenance is looked at; 5m",
     "keep-details": "how long pg_cron's run details are kept; 7d",
 }
+
+
+def _worker_options(worker: argparse.ArgumentParser) -> None:
+    worker.add_argument("--jobs", type=int, metavar="N", help="steps side by side; 2 by itself")
+    worker.add_argument("--poll", type=float, metavar="SECONDS", help="how often to look")
+    worker.add_argument("--name", help="what to call it in the list of workers")
+    worker.add_argument(
+        "--stop-within", type=float, metavar="SECONDS", help="how long steps may take to end"
+    )
+    worker.add_argument("--no-maintenance", action="store_true", help="steps only")
+
+
+def _replay_options(replay: argparse.ArgumentParser) -> None:
+    replay.add_argument("file", type=Path, help="what --record made")
+
+
+def _config_options(config: argparse.ArgumentParser) -> None:
+    config.add_argument("what", choices=["check", "schema", "keys"], help="what to do")
+
+
+def _no_options(command: argparse.ArgumentParser) -> None:
+    """Those that all commands have are enough."""
 
 
 def _create_options(create: argparse.ArgumentParser) -> None:
@@ -246,3 +257,45 @@ def _rows(text: str) -> int:
     if rows < 1:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return rows
+
+
+_COMMANDS: tuple[tuple[str, Run, str, Callable[[argparse.ArgumentParser], None]], ...] = (
+    ("demo", commands.demo, "an embedded server with live rollups, and the console", _demo_options),
+    ("install", commands.install, "install the SQL core, or bring it up to date", _install_options),
+    ("status", commands.status, "every rollup with its health and the reason for it", _no_options),
+    ("create", commands.create, "create a rollup or a ladder of rollups", _create_options),
+    ("run", commands.run, "run rollups until nothing is left to do", _run_options),
+    ("retry", commands.retry, "try failing rollups again", _retry_options),
+    (
+        "maintain", commands.maintain, "partitions, retention, statistics, logs",
+        _maintain_options,
+    ),
+    ("advise", commands.advise, "indexes that would pay, and those in the way", _advise_options),
+    (
+        "partitions", partition_commands.partitions, "the partitions of a table, with sizes",
+        _partitions_options,
+    ),
+    (
+        "retention", partition_commands.retention, "take away partitions that are too old",
+        _retention_options,
+    ),
+    (
+        "verify", commands.verify, "compare rollups with GROUP BY over their sources",
+        _verify_options,
+    ),
+    (
+        "schedule", schedule_command.schedule, "what is due and who runs it; pg_cron's jobs",
+        _schedule_options,
+    ),
+    ("worker", commands.worker, "run what is due until told to stop", _worker_options),
+    ("replay", commands.replay, "show a recording in the console", _replay_options),
+    (
+        "config", config_commands.config, "check config.toml; its schema; names for keys",
+        _config_options,
+    ),
+    (
+        "doctor", commands.doctor, "what the database offers, what will hurt, what to do",
+        _no_options,
+    ),
+)  # fmt: skip
+"""Every subcommand: its name, what it runs, a line of help, and what adds its options."""
