@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
 from textual import on
@@ -51,7 +50,7 @@ class TsConsole(App[int]):
     """Watches and operates the rollups of one database."""
 
     TITLE = "tsconsole"
-    CSS_PATH: ClassVar[list[str]] = [f"widgets/{path.name}" for path in STYLES]  # type: ignore[assignment]
+    CSS_PATH: ClassVar[list[str | PurePath]] = [f"widgets/{path.name}" for path in STYLES]
     ENABLE_COMMAND_PALETTE = False
     NOTIFICATION_TIMEOUT = 6
 
@@ -97,7 +96,6 @@ class TsConsole(App[int]):
             known = ", ".join(sorted(self.available_themes))
             message = f"There is no theme {self.config.theme}. Those there are: {known}."
             self.notify(message, severity="warning", timeout=15, markup=False)
-
         if self._recorder is not None:
             self.set_interval(5.0, self._tell_of_the_recording)
 
@@ -239,8 +237,6 @@ async def run_console_async(
 
 async def run_app(app: TsConsole) -> int:
     """Run this console, and say what went wrong with it if anything did."""
-    # What psycopg's pool logs about a lost server is on the screen already.
-    logging.getLogger("psycopg").addHandler(logging.NullHandler())
     code = await app.run_async(mouse=app.config.mouse)
     if app.fault is not None:
         sys.stderr.write(confess(app.fault))

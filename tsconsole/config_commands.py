@@ -46,7 +46,8 @@ def _check(path: Path, may_be_missing: bool, output: Output) -> int:
         raise ConfigError(f"Cannot read {path}: {error.strerror}.", "Check --config.") from None
     problems = find_problems(read_table(content, path), path)
     if problems:
-        return _report(path, problems, None, output, f"{len(problems)} mistakes")
+        count = f"{len(problems)} mistake{'s' if len(problems) != 1 else ''}"
+        return _report(path, problems, None, output, count)
     return _report(path, [], parse_config(content, path), output, "right")
 
 

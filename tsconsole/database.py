@@ -187,6 +187,7 @@ class Database:
 
     async def _configure(self, connection: psycopg.AsyncConnection[Any]) -> None:
         if self._tape is not None:
+            # Operations get a connection and nothing else: what records them travels with it.
             connection.tape = self._tape  # type: ignore[attr-defined]
         if self._statements is not None:
             connection.cursor_factory = logging_cursor(self._statements, is_poll=True)

@@ -72,10 +72,10 @@ def key_name(key: str) -> str:
     key = re.sub(r"^\^(?=.)", "ctrl+", key.strip())
     *modifiers, last = key.split("+") if len(key) > 1 and not key.endswith("++") else [key]
     modifiers = [modifier.lower() for modifier in modifiers]
-    if len(last) > 1 or modifiers:
-        last = last if modifiers == ["shift"] and len(last) == 1 else last.lower()
     if modifiers == ["shift"] and len(last) == 1 and last.isalpha():
         return last.upper()
+    if len(last) > 1 or modifiers:
+        last = last.lower()
     if len(last) == 1 and not last.isalnum():
         name = unicodedata.name(last, last).lower().replace("-", "_").replace(" ", "_")
         last = _TEXTUAL.get(name, name)

@@ -13,13 +13,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 LARGEST = 1_000_000
 """Bytes that are read at most; what is written is a hundredth of that."""
 KEPT_PROFILES = 50
 
-View = TypeVar("View")
+View = TypeVar("View", bound="DataclassInstance")
 
 
 def default_path() -> Path:
@@ -63,9 +66,9 @@ class Memory:
             self._is_changed = False
 
 
-def described(view: object) -> dict[str, Any]:
+def described(view: DataclassInstance) -> dict[str, Any]:
     """The fields of a dataclass that can be remembered."""
-    found = {field.name: getattr(view, field.name) for field in fields(view)}  # type: ignore[arg-type]
+    found = {field.name: getattr(view, field.name) for field in fields(view)}
     return {name: value for name, value in found.items() if isinstance(value, _KINDS)}
 
 
@@ -81,7 +84,7 @@ def restored(view: View, remembered: Mapping[str, Any]) -> View:
         for name, value in described(view).items()
         if name in remembered and type(remembered[name]) is type(value)
     }
-    return replace(view, **known)  # type: ignore[type-var]
+    return replace(view, **known)
 
 
 _KINDS = (str, int, float, bool)

@@ -80,8 +80,6 @@ class Poller(Generic[T]):
         began = self._clock()
         try:
             data = await self._fetched()
-        except asyncio.CancelledError:
-            raise
         except asyncio.TimeoutError:
             message = f"The server has not answered for {self._patience:g} seconds."
             return self._failed(message, "The server, or the network to it, hangs.", True)

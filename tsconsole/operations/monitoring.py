@@ -277,7 +277,7 @@ async def monitor_snapshot(
             await alone(minutes, ACTIVITY, {"minutes": activity_minutes})
         if with_steps:
             steps = await alone(model_cursor(connection, RunningStep), STEPS)
-    now, is_standby = await clock.fetchone()  # type: ignore[misc]
+    now, is_standby = await clock.fetchone()  # type: ignore[misc]  # there is always one row
     return MonitorSnapshot(
         database_time=now,
         operations=tuple(await operations.fetchall()),
