@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 import gzip
 import json
+import math
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -198,4 +199,5 @@ def _key(name: str, given: list[str]) -> str:
 
 def _bursts(times: list[float]) -> list[float]:
     """The beginning of each group of answers that came together: a moment to step to."""
-    return [at for before, at in zip([-BURST, *times], times, strict=False) if at - before > BURST]
+    befores = [-math.inf, *times]
+    return [at for before, at in zip(befores, times, strict=False) if at - before > BURST]
