@@ -63,3 +63,14 @@ def billing(db: psycopg.Connection) -> psycopg.Connection:
         analyze raw.billing;
     """)
     return db
+
+
+@pytest.fixture
+def rollups(billing: psycopg.Connection) -> psycopg.Connection:
+    """Two rollups of that source, which have not run yet."""
+    for width in ("1h", "1d"):
+        billing.execute(
+            "select silver.create_rollup_table('raw.billing', %s, %s::interval)",
+            [f"silver.b_{width}", width],
+        )
+    return billing

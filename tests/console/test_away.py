@@ -27,18 +27,8 @@ from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.details import DetailsScreen
 
 
-@pytest.fixture
-def rolled_up(billing: psycopg.Connection) -> psycopg.Connection:
-    for width in ("1h", "1d"):
-        billing.execute(
-            "select silver.create_rollup_table('raw.billing', %s, %s::interval)",
-            [f"silver.b_{width}", width],
-        )
-    return billing
-
-
 async def test_the_last_screen_filter_and_order_come_back(
-    console: MakeConsole, rolled_up: psycopg.Connection, tmp_path: Path
+    console: MakeConsole, rollups: psycopg.Connection, tmp_path: Path
 ) -> None:
     file = tmp_path / "state" / "console.json"
     app = console(memory=file)
@@ -70,7 +60,7 @@ async def test_the_last_screen_filter_and_order_come_back(
     ],
 )  # fmt: skip
 async def test_a_damaged_memory_is_an_empty_one(
-    console: MakeConsole, rolled_up: psycopg.Connection, tmp_path: Path, text: str
+    console: MakeConsole, rollups: psycopg.Connection, tmp_path: Path, text: str
 ) -> None:
     file = tmp_path / "console.json"
     app = console(memory=file)
@@ -83,7 +73,7 @@ async def test_a_damaged_memory_is_an_empty_one(
 
 
 async def test_a_memory_that_cannot_be_written_is_no_error(
-    console: MakeConsole, rolled_up: psycopg.Connection, tmp_path: Path
+    console: MakeConsole, rollups: psycopg.Connection, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     app = console(memory=tmp_path / "file" / "console.json")
@@ -114,7 +104,7 @@ def test_the_state_folder_is_the_one_of_the_xdg_rules(monkeypatch: pytest.Monkey
 
 
 async def test_another_profile_without_a_restart(
-    console: MakeConsole, rolled_up: psycopg.Connection, database: str
+    console: MakeConsole, rollups: psycopg.Connection, database: str
 ) -> None:
     prod = Settings(dsn=database, origin="profile prod", profile="prod", read_only=True)
     app = console(choices=[prod])
@@ -138,7 +128,7 @@ async def test_another_profile_without_a_restart(
 
 @pytest.mark.parametrize("options", [[], ["--read-only"]])
 async def test_a_read_only_profile_does_not_make_the_others_read_only(
-    rolled_up: psycopg.Connection,
+    rollups: psycopg.Connection,
     database: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -170,7 +160,7 @@ async def test_a_read_only_profile_does_not_make_the_others_read_only(
 
 
 async def test_another_profile_asks_while_something_runs(
-    console: MakeConsole, rolled_up: psycopg.Connection, database: str
+    console: MakeConsole, rollups: psycopg.Connection, database: str
 ) -> None:
     app = console(choices=[Settings(dsn=database, profile="prod")])
 
@@ -229,14 +219,14 @@ async def test_a_slow_server_is_asked_less_often() -> None:
 
 
 async def test_no_query_of_a_poll_holds_locks_while_the_next_one_runs(
-    rolled_up: psycopg.Connection, database: str, monkeypatch: pytest.MonkeyPatch
+    rollups: psycopg.Connection, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = monitoring.PARTITIONS.replace("from (", "from pg_sleep(2), (")
     monkeypatch.setattr(monitoring, "PARTITIONS", slow)
     async with connected(Settings(database)) as connection:
         poll = asyncio.create_task(operations.monitor_snapshot(connection, "silver.b_1h"))
         await asyncio.sleep(1)
-        held = rolled_up.execute(
+        held = rollups.execute(
             "select relation::regclass::text from pg_locks where pid = %s and relation is not null",
             [connection.info.backend_pid],
         ).fetchall()
@@ -245,7 +235,7 @@ async def test_no_query_of_a_poll_holds_locks_while_the_next_one_runs(
 
 
 async def test_a_failover_is_seen_in_the_header(
-    console: MakeConsole, rolled_up: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    console: MakeConsole, rollups: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = operations.monitor_snapshot
 

@@ -29,16 +29,6 @@ from tsconsole.tape_format import Rows, decode
 from tsconsole.widgets.header import Header
 
 
-@pytest.fixture
-def rolled_up(billing: psycopg.Connection) -> psycopg.Connection:
-    for width in ("1h", "1d"):
-        billing.execute(
-            "select silver.create_rollup_table('raw.billing', %s, %s::interval)",
-            [f"silver.b_{width}", width],
-        )
-    return billing
-
-
 @dataclass(frozen=True)
 class Unknown:
     x: int = 1
@@ -89,9 +79,9 @@ async def record(database: str, file: Path, db: psycopg.Connection) -> list[Any]
 
 
 async def test_a_replay_answers_what_was_recorded(
-    rolled_up: psycopg.Connection, database: str, tmp_path: Path
+    rollups: psycopg.Connection, database: str, tmp_path: Path
 ) -> None:
-    seen = await record(database, tmp_path / "tape", rolled_up)
+    seen = await record(database, tmp_path / "tape", rollups)
     replay = Replay(tmp_path / "tape")
     assert len(replay.moments) == 3
     async with replay.connection() as connection:
@@ -132,9 +122,9 @@ async def test_the_last_hour_is_put_together_from_what_was_read_piece_by_piece(
 
 
 async def test_a_replay_in_the_console(
-    rolled_up: psycopg.Connection, database: str, tmp_path: Path
+    rollups: psycopg.Connection, database: str, tmp_path: Path
 ) -> None:
-    await record(database, tmp_path / "tape", rolled_up)
+    await record(database, tmp_path / "tape", rollups)
     app = ReplayConsole(Replay(tmp_path / "tape"), ConsoleConfig())
     async with app.run_test(size=(140, 40), notifications=True) as pilot:
         operator = Operator(app, pilot)
@@ -167,7 +157,7 @@ async def test_a_replay_in_the_console(
 
 
 async def test_the_console_records(
-    console: MakeConsole, rolled_up: psycopg.Connection, tmp_path: Path
+    console: MakeConsole, rollups: psycopg.Connection, tmp_path: Path
 ) -> None:
     recorder = Recorder(tmp_path / "tape")
     app = console(recorder=recorder)

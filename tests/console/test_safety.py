@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
@@ -12,6 +13,7 @@ from textual.widgets import Static
 from console.conftest import MakeConsole
 from console.test_by_keys import Operator
 from tsconsole import operations
+from tsconsole.app import TsConsole
 from tsconsole.database import Settings, connected
 from tsconsole.errors import OperationError
 from tsconsole.screens.choose import ChooseScreen
@@ -19,23 +21,24 @@ from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.log import LogScreen
 from tsconsole.screens.reader import ReaderScreen
 from tsconsole.screens.statements import StatementsScreen
-from tsconsole.statements import KEPT, Statement, StatementLog
+from tsconsole.statements import KEPT, StatementLog
 from tsconsole.widgets.live_table import LiveTable
 from tsconsole.widgets.tray import Tray
 
 
-@pytest.fixture
-def rolled_up(billing: psycopg.Connection) -> psycopg.Connection:
-    billing.execute("select silver.create_rollup_table('raw.billing', 'silver.b_1h', '1 hour')")
-    return billing
-
-
-def texts(log: StatementLog) -> Sequence[Statement]:
-    return list(log)
+@asynccontextmanager
+async def after_a_run(app: TsConsole) -> AsyncIterator[Operator]:
+    """An operator at the monitor who has run the rollup under the cursor."""
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = Operator(app, pilot)
+        await operator.at_monitor()
+        await operator.press("r")
+        await operator.ended("run")
+        yield operator
 
 
 async def test_statements_are_logged_with_parameters_rows_and_duration(
-    rolled_up: psycopg.Connection, database: str
+    rollups: psycopg.Connection, database: str
 ) -> None:
     log = StatementLog()
     async with connected(Settings(database), log) as connection:
@@ -43,7 +46,7 @@ async def test_statements_are_logged_with_parameters_rows_and_duration(
         with pytest.raises(OperationError):
             await operations.pause(connection, "silver.nothing")
         await connection.execute("select generate_series(1, %s), pg_sleep(0.05)", [3])
-    found = texts(log)
+    found = list(log)
     polled = [entry for entry in found if "silver.b_1h" in entry.parameters]
     assert polled and "partition_name" in polled[0].text and polled[0].seconds is not None
     failed = [entry for entry in found if entry.error]
@@ -57,22 +60,18 @@ def test_the_log_is_bounded_and_counts_what_is_polled() -> None:
     log = StatementLog()
     for number in range(KEPT + 20):
         log.end(log.begin(f"select {number}", [number], False), 0.5, 1)
-    assert len(texts(log)) == KEPT
+    assert len(list(log)) == KEPT
     for seconds in (0.3, 0.1):
         log.end(log.begin("select 'poll'", None, True), seconds, 7)
-    last = texts(log)[-1]
+    last = list(log)[-1]
     assert (last.count, last.seconds, last.slowest, last.rows) == (2, 0.1, 0.3, 7)
 
 
 async def test_one_key_shows_the_statements(
-    console: MakeConsole, rolled_up: psycopg.Connection
+    console: MakeConsole, rollups: psycopg.Connection
 ) -> None:
-    app = console()
-    async with app.run_test(size=(120, 36)) as pilot:
-        operator = Operator(app, pilot)
-        await operator.at_monitor()
-        await operator.press("r")
-        await operator.ended("run")
+    async with after_a_run(console()) as operator:
+        app = operator.app
         await operator.press("l")
         await operator.until(lambda: isinstance(app.screen, StatementsScreen))
         table = app.screen.query_one(LiveTable)
@@ -88,14 +87,10 @@ async def test_one_key_shows_the_statements(
 
 
 async def test_a_question_says_what_would_go(
-    console: MakeConsole, rolled_up: psycopg.Connection
+    console: MakeConsole, rollups: psycopg.Connection
 ) -> None:
-    app = console()
-    async with app.run_test(size=(120, 36)) as pilot:
-        operator = Operator(app, pilot)
-        await operator.at_monitor()
-        await operator.press("r")
-        await operator.ended("run")
+    async with after_a_run(console()) as operator:
+        app = operator.app
         await operator.press("ctrl+d")
         await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
         facts = app.screen.query_one("#facts", Static)
@@ -117,7 +112,7 @@ async def test_a_question_says_what_would_go(
 
 
 async def test_cancel_asks_which_when_several_run(
-    console: MakeConsole, rolled_up: psycopg.Connection
+    console: MakeConsole, rollups: psycopg.Connection
 ) -> None:
     app = console()
 
