@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tsconsole.database import Backoff, Database, Settings, connect_once, connected
+from tsconsole.config import load_config, settings_for
+from tsconsole.database import Backoff, Database, Settings, connect_once, connected, conninfo_of
 from tsconsole.errors import ConnectionLost, OperationError
 from tsconsole.operations import server_info
 
@@ -149,3 +151,45 @@ def test_backoff_doubles_up_to_its_limit_and_begins_again() -> None:
         assert expected * 0.8 <= delay <= expected * 1.2
     backoff.reset()
     assert backoff.next_delay() <= 1.2
+
+
+async def test_a_changed_password_is_used_for_the_next_connection(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[profiles.p]\ndsn = "host=a password=old"\n')
+    settings = settings_for(load_config(file), profile="p")
+    file.write_text('[profiles.p]\ndsn = "host=a password=new"\n')
+    assert conninfo_to_dict(await conninfo_of(settings))["password"] == "new"
+    for text in ('[profiles.p]\ndsn = "host=b password=new"\n', "[profiles]\n", "not TOML"):
+        # Another server, or no profile any more: it stays with what it was started with.
+        file.write_text(text)
+        found = conninfo_to_dict(await conninfo_of(settings))
+        assert (found["host"], found["password"]) == ("a", "old")
+
+
+async def test_a_silent_server_is_noticed_unless_the_dsn_says_otherwise() -> None:
+    found = conninfo_to_dict(await conninfo_of(Settings("host=a keepalives_idle=7")))
+    assert found["keepalives_idle"] == "7"
+    assert found["tcp_user_timeout"] == "30000" and found["connect_timeout"] == "10"
+
+
+async def test_a_password_command_that_hangs_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tsconsole.database.PASSWORD_SECONDS", 1.0)
+    file = tmp_path / "pid"
+    command = f"sleep 60 & echo $! > {file}; wait"
+    with pytest.raises(ConnectionLost, match="printed nothing for 1 seconds"):
+        await conninfo_of(Settings(password_command=command))
+    deadline = time.monotonic() + 10
+    while is_running(int(file.read_text())):
+        assert time.monotonic() < deadline, "what the command had started goes on"
+        await asyncio.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    """Whether this process is there, other than as a zombie that nobody has asked for yet."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        status = Path(f"/proc/{pid}/stat")
+        return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
