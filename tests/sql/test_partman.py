@@ -105,6 +105,18 @@ def test_the_default_partition_is_emptied(managed: psycopg.Connection) -> None:
                        where="ts < date_trunc('hour', now(), 'UTC')")  # fmt: skip
 
 
+def test_a_step_in_hand_is_waited_for(
+    managed: psycopg.Connection, connect: Callable[..., psycopg.Connection]
+) -> None:
+    """A row that a step changes while pg_partman moves it would be lost."""
+    step = connect(autocommit=False)
+    step.execute("select tsconsole.claim(c.id, 'recompute') from tsconsole.rollup('silver.h') c")
+    said = managed.execute(
+        "select outcome, detail from silver.maintain_timeseries_tables('silver.h', '{premake}')"
+    ).fetchone()
+    assert said == ("skipped", "busy: a step is running")
+
+
 def test_retention_and_drop(managed: psycopg.Connection) -> None:
     run(managed)
     managed.execute("select silver.set_retention('silver.h', '20 days', 'archive')")

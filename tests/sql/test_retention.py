@@ -189,6 +189,19 @@ def test_a_late_row_that_is_committed_while_the_lock_is_waited_for(
     assert "raw.day0" in partitions(source)
 
 
+def test_locks_are_not_held_for_long(source: psycopg.Connection) -> None:
+    """What one transaction does not come to within half a second is left for the next."""
+    retain(source, "raw.readings", "3 days")
+    with source.transaction():
+        source.execute(
+            "select set_config('tsconsole.retention_holds_since', "
+            "(clock_timestamp() - interval '1 second')::text, true)"
+        )
+        [(_, action, reason), *_] = apply(source)
+    assert action == "keep" and reason.startswith("this transaction has held its locks"), reason
+    assert apply(source)[0][1] == "drop"
+
+
 def test_archived_partitions_are_tables_of_their_own(source: psycopg.Connection) -> None:
     """In raw_archive, beside one of the same name, without our triggers; and they can come back."""
     retain(source, "raw.readings", "5 days", "archive")
