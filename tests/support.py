@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from tsconsole.cli import main
 
@@ -51,3 +59,63 @@ class CommandLine:
             code = int(end.code or 0)
         captured = self._capsys.readouterr()
         return Ended(code, captured.out, captured.err)
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip, because something is not here that `.ci/run` provides: there it is a failure."""
+    pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+
+
+def find_psql(folder: Path | None) -> Path:
+    """The psql of the embedded server, whose programs are in the folder, else any newer one."""
+    for place in (folder, os.environ.get("PATH"), "/usr/lib/postgresql/15/bin"):
+        found = shutil.which("psql", path=str(place)) if place else None
+        if found:
+            return Path(found)
+    missing("there is no psql")
+
+
+class Wire:
+    """A TCP port that leads to the server's socket and can be cut and mended."""
+
+    def __init__(self, dsn: str) -> None:
+        found = conninfo_to_dict(dsn)
+        self._path = f"{found['host']}/.s.PGSQL.{found.get('port') or 5432}"
+        if not Path(self._path).exists():
+            missing("the server has no socket here")
+        self._ends: list[socket.socket] = []
+        self.port = 0
+        self.mend()
+
+    def mend(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", self.port))
+        self.port = self._listening.getsockname()[1]
+        threading.Thread(target=self._accept, args=[self._listening], daemon=True).start()
+
+    def cut(self) -> None:
+        with suppress(OSError):
+            # Closing alone does not wake the thread that accepts, and the port would stay open.
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._ends.clear()
+
+    def _accept(self, listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = listening.accept()
+                far = socket.socket(socket.AF_UNIX)
+                far.connect(self._path)
+                self._ends += [near, far]
+                for one, other in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=[one, other], daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+        for end in (one, other):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

@@ -11,47 +11,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from support import Wire, missing
 
 from tsconsole.config import load_config, settings_for
 from tsconsole.database import Backoff, Database, Settings, connect_once, connected, conninfo_of
 from tsconsole.errors import ConnectionLost, OperationError
 from tsconsole.operations import server_info
-
-
-class Wire:
-    """A TCP port that leads to the server's socket and can be cut."""
-
-    def __init__(self, dsn: str) -> None:
-        folder = Path(str(conninfo_to_dict(dsn)["host"]))
-        port = conninfo_to_dict(dsn).get("port") or 5432
-        self._socket = folder / f".s.PGSQL.{port}"
-        if not self._socket.exists():
-            pytest.skip("the server has no socket here")
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self.port = 0
-
-    async def connect(self) -> None:
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def cut(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for writer in self._writers:
-            writer.close()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_unix_connection(str(self._socket))
-        self._writers |= {writer, back}
-        await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
 
 
 async def ask(database: Database, timeout: float = 1.0) -> int:
@@ -103,21 +68,20 @@ async def test_a_pool_survives_an_ended_session(dsn: str) -> None:
 
 async def test_a_server_that_goes_away_and_comes_back(dsn: str) -> None:
     wire = Wire(dsn)
-    await wire.connect()
     settings = Settings(make_conninfo(dsn, host="127.0.0.1", port=wire.port))
     async with Database(settings, max_size=2) as pool:
         try:
             assert await ask(pool, 5)
         except ConnectionLost:
-            pytest.skip("the server takes no password-less TCP connections")
-        await wire.cut()
+            missing("the server takes no password-less TCP connections")
+        wire.cut()
         with pytest.raises(ConnectionLost, match=r"Cannot connect to .* at 127\.0\.0\.1") as caught:
             await ask(pool)
         assert "server runs" in (caught.value.hint or "")
         await asyncio.sleep(6)  # Longer than the pool itself goes on trying.
         with pytest.raises(ConnectionLost):
             await ask(pool)
-        await wire.connect()
+        wire.mend()
         assert await ask(pool, 5)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from support import find_psql
 
 from tsconsole import installer
 from tsconsole.database import Settings, connected
@@ -61,18 +60,16 @@ def catalogs(dsn: str) -> dict[str, list[str]]:
         }
 
 
-def psql(server: Any) -> Path:
-    """The psql of the embedded server, else any newer one."""
-    if server.bin_folder is not None and (server.bin_folder / "psql").exists():
-        return server.bin_folder / "psql"
-    found = shutil.which("psql") or "/usr/lib/postgresql/15/bin/psql"
-    if not Path(found).exists():
-        pytest.skip("there is no psql")
-    return Path(found)
-
-
 def run_psql(server: Any, dsn: str, *arguments: str, text: str | None = None) -> None:
-    command = [str(psql(server)), "-X", "-q", "-v", "ON_ERROR_STOP=1", *arguments, dsn]
+    command = [
+        str(find_psql(server.bin_folder)),
+        "-X",
+        "-q",
+        "-v",
+        "ON_ERROR_STOP=1",
+        *arguments,
+        dsn,
+    ]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "ERROR" not in done.stderr

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from support import find_psql
 
 from console.conftest import MakeConsole
 from console.test_by_keys import Operator, rows
@@ -131,10 +130,7 @@ async def test_a_read_only_console_changes_nothing(
 def test_psql_on_the_same_connection(
     database: str, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = server.bin_folder or Path("/usr/lib/postgresql/15/bin")
-    if shutil.which("psql", path=str(folder)) is None:
-        pytest.skip("there is no psql")
-    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    monkeypatch.setenv("PATH", str(find_psql(server.bin_folder).parent), prepend=":")
     program = Terminal(database)
     try:
         program.wait_for("There are no rollups")

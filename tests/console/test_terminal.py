@@ -12,15 +12,13 @@ import struct
 import subprocess
 import sys
 import termios
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
+from support import Wire, missing
 
 
 class Terminal:
@@ -170,59 +168,13 @@ def test_without_a_terminal_it_says_so(database: str) -> None:
     assert "needs a terminal" in done.stderr
 
 
-class Wire:
-    """A TCP port that leads to the server's socket and can be cut and mended."""
-
-    def __init__(self, dsn: str) -> None:
-        found = conninfo_to_dict(dsn)
-        self._path = f"{found['host']}/.s.PGSQL.{found.get('port') or 5432}"
-        if not Path(self._path).exists():
-            pytest.skip("the server has no socket here")
-        self._ends: list[socket.socket] = []
-        self.port = 0
-        self.mend()
-
-    def mend(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._listening.getsockname()[1]
-        threading.Thread(target=self._accept, args=[self._listening], daemon=True).start()
-
-    def cut(self) -> None:
-        self._listening.close()
-        for end in self._ends:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        self._ends.clear()
-
-    def _accept(self, listening: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = listening.accept()
-                if listening.fileno() < 0:
-                    near.close()
-                    return
-                far = socket.socket(socket.AF_UNIX)
-                far.connect(self._path)
-                self._ends += [near, far]
-                for one, other in ((near, far), (far, near)):
-                    threading.Thread(target=self._carry, args=[one, other], daemon=True).start()
-
-    def _carry(self, one: socket.socket, other: socket.socket) -> None:
-        with suppress(OSError):
-            while data := one.recv(65536):
-                other.sendall(data)
-        for end in (one, other):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-
 def test_a_killed_server_is_said_and_found_again(database: str) -> None:
     wire = Wire(database)
     dsn = make_conninfo(database, host="127.0.0.1", port=wire.port)
     try:
         psycopg.connect(dsn, connect_timeout=3).close()
     except psycopg.OperationalError:
-        pytest.skip("the server takes no password-less TCP connections")
+        missing("the server takes no password-less TCP connections")
     program = Terminal(dsn, size=(120, 36))
     try:
         program.wait_for("There are no rollups")
