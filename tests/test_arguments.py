@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timezone
 
 import pytest
 
-from tsconsole.arguments import ArgumentError, creation_request, moment
+from tsconsole.arguments import ArgumentError, creation_request, moment, worker_options
 from tsconsole.cli import parser
+from tsconsole.config import WorkerConfig
 from tsconsole.models import LadderRequest, RollupRequest
 
 
@@ -77,3 +79,17 @@ def test_what_is_no_measure(text: str) -> None:
 def test_no_dimensions_is_not_the_default() -> None:
     assert create("raw.a", "silver.a", "1h").dimensions is None
     assert create("raw.a", "silver.a", "1h", "--no-dimensions").dimensions == ()
+
+
+def test_the_command_line_comes_before_the_settings_of_the_worker() -> None:
+    config = WorkerConfig(poll_interval=3, jobs=5, stop_within=7, maintenance=False)
+    asked = parser().parse_args(["worker"])
+    options = worker_options(asked, config)
+    assert (options.poll_interval, options.jobs, options.stop_within) == (3, 5, 7)
+    assert not options.maintenance and worker_options(asked, WorkerConfig()).maintenance
+    asked = parser().parse_args(
+        "worker --poll 1 --jobs 2 --stop-within 0 --no-maintenance --name night".split()
+    )
+    options = worker_options(asked, replace(config, maintenance=True))
+    assert (options.poll_interval, options.jobs, options.stop_within) == (1, 2, 0)
+    assert not options.maintenance and options.name == "night"
