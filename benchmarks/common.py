@@ -17,6 +17,10 @@ from typing import Any
 
 import psycopg
 
+from tsconsole import installer
+from tsconsole.database import Settings, connected
+from tsconsole.demo.server import EmbeddedServer
+
 Connection = psycopg.Connection[Any]
 
 
@@ -61,29 +65,34 @@ def scratch(dsn: str | None) -> Iterator[Connection]:
 
 @contextmanager
 def database(dsn: str | None) -> Iterator[str]:
-    """The given database, or one of an embedded server that lives as long as the context."""
+    """The given database, or one of an embedded server, with the core of this checkout."""
     if dsn is not None:
+        install_core(dsn)
         yield dsn
         return
-    from tsconsole.demo.server import EmbeddedServer
+    with embedded_server() as server:
+        install_core(server.superuser_dsn)
+        yield server.superuser_dsn
 
+
+@contextmanager
+def embedded_server() -> Iterator[EmbeddedServer]:
+    """A PostgreSQL 18 that lives as long as the context."""
     with tempfile.TemporaryDirectory(prefix="tsconsole-bench-") as folder:
         Path(folder).chmod(0o755)
         server = EmbeddedServer(Path(folder) / "server")
         server.start()
         try:
-            install_core(server.superuser_dsn)
-            yield server.superuser_dsn
+            yield server
         finally:
             server.stop()
 
 
 def install_core(dsn: str) -> None:
     """Install the SQL core as `tsconsole install` does."""
-    from tsconsole import installer
 
     async def install() -> None:
-        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        async with connected(Settings(dsn)) as connection:
             await installer.install(connection)
 
     asyncio.run(install())

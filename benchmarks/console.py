@@ -31,10 +31,11 @@ from pathlib import Path
 from statistics import median
 
 import psycopg
+from common import embedded_server, install_core, say
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from tsconsole import installer, operations
+from tsconsole import operations
 from tsconsole.database import Settings, connected
 from tsconsole.statements import StatementLog
 
@@ -63,7 +64,7 @@ def main() -> int:
     options = parse_arguments()
     with database(options.dsn) as dsn:
         say(f"making {options.rollups} rollups with {options.partitions} partitions each")
-        asyncio.run(install(dsn))
+        install_core(dsn)
         fill(dsn, options.rollups, options.partitions, options.errors)
         figures = [
             *measure_start(dsn, options.starts),
@@ -96,29 +97,15 @@ def parse_arguments() -> argparse.Namespace:
 
 @contextmanager
 def database(dsn: str | None) -> Iterator[str]:
-    """The given database, or one of an embedded server that lives as long as the context."""
+    """The given database, or one of an ordinary role on an embedded server."""
     if dsn is not None:
         yield dsn
         return
-    from tsconsole.demo.server import EmbeddedServer
-
-    with tempfile.TemporaryDirectory(prefix="tsconsole-bench-") as folder:
-        Path(folder).chmod(0o755)
-        server = EmbeddedServer(Path(folder) / "server")
-        server.start(reset=True)
-        try:
-            with psycopg.connect(server.superuser_dsn, autocommit=True) as connection:
-                connection.execute("create role demo login")
-                connection.execute("create database bench owner demo")
-            yield make_conninfo(server.dsn, dbname="bench")
-        finally:
-            server.stop()
-
-
-async def install(dsn: str) -> None:
-    """The core."""
-    async with connected(Settings(dsn)) as connection:
-        await installer.install(connection)
+    with embedded_server() as server:
+        with psycopg.connect(server.superuser_dsn, autocommit=True) as connection:
+            connection.execute("create role demo login")
+            connection.execute("create database bench owner demo")
+        yield make_conninfo(server.dsn, dbname="bench")
 
 
 def fill(dsn: str, rollups: int, partitions: int, errors: int) -> None:
@@ -293,14 +280,7 @@ async def statement_time(dsn: str, text: str) -> float:
             lines = [line for (line,) in await cursor.fetchall()]
             found = re.findall(r"(?:Planning|Execution) Time: ([0-9.]+)", "\n".join(lines))
             times.append(sum(map(float, found)))
-    if os.environ.get("EXPLAIN"):
-        print(text[:60].split(), median(times))
     return median(times)
-
-
-def say(words: str) -> None:
-    """Tell whoever waits what is being done."""
-    sys.stderr.write(f"… {words}\n")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from scratch import scratch_database
+from common import database
 
 from tsconsole.database import Settings
 from tsconsole.worker import Worker, WorkerOptions
@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30, help="to measure; %(default)s")
     parser.add_argument("--jobs", type=int, default=2, help="of the worker; %(default)s")
     options = parser.parse_args()
-    with scratch_database(options.dsn) as dsn:
+    with database(options.dsn) as dsn:
         seen = asyncio.run(measure(dsn, options))
     worst = 0.0
     print(f"{'level':>6} {'buckets':>8} {'median':>9} {'99th':>9} {'longest':>9}")

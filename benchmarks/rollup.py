@@ -14,20 +14,12 @@ import argparse
 import json
 import math
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from statistics import median
-from typing import Any
 
-import psycopg
+from common import Connection, arguments, roll_up, say, scratch, settle, step, timed, value
 from psycopg import sql
-
-Connection = psycopg.Connection[Any]
 
 DEVICES = 100
 MEASURES = ("temperature", "humidity")
@@ -68,7 +60,7 @@ class Level:
 def main() -> int:
     """Run the benchmark as the command line says and print the result."""
     options = parse_arguments()
-    with database(options.dsn) as dsn, psycopg.connect(dsn, autocommit=True) as connection:
+    with scratch(options.dsn) as connection:
         say(f"making {options.rows:,} rows")
         seconds = options.rows // DEVICES
         first = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
@@ -76,64 +68,25 @@ def main() -> int:
         make_source(connection, first, seconds, options.type)
         comparisons = [compare(connection, level, options) for level in levels(first, seconds)]
         idle = measure_idle_step(connection, "bench.rollup_1m")
-        version = connection.execute("show server_version").fetchone()
-        clean_up(connection)
-    report(comparisons, idle, version[0] if version else "", options)
+        version = value(connection, "show server_version")
+    report(comparisons, idle, version, options)
     return 0
 
 
 def parse_arguments() -> argparse.Namespace:
     """What to measure, where, and how to print it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--dsn", help="a database to use; default: an embedded PostgreSQL 18")
-    parser.add_argument("--rows", type=int, default=4_000_000, help="default: %(default)s")
-    parser.add_argument("--runs", type=int, default=5, help="runs of each, default: %(default)s")
+    parser = arguments(__doc__, 5, rows=4_000_000)
     parser.add_argument(
         "--type",
         choices=("double precision", "real", "numeric", "integer", "bigint"),
         default="double precision",
         help="type of the two measures, default: %(default)s",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args()
-
-
-@contextmanager
-def database(dsn: str | None) -> Iterator[str]:
-    """The given database, or one of an embedded server that lives as long as the context."""
-    if dsn is not None:
-        yield dsn
-        return
-    from tsconsole.demo.server import EmbeddedServer
-
-    with tempfile.TemporaryDirectory(prefix="tsconsole-bench-") as folder:
-        Path(folder).chmod(0o755)
-        server = EmbeddedServer(Path(folder) / "server")
-        server.start()
-        try:
-            install_core(server.superuser_dsn)
-            yield server.superuser_dsn
-        finally:
-            server.stop()
-
-
-def install_core(dsn: str) -> None:
-    """Install the SQL core as `tsconsole install` does."""
-    import asyncio
-
-    from tsconsole import installer
-
-    async def install() -> None:
-        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-            await installer.install(connection)
-
-    asyncio.run(install())
 
 
 def make_source(connection: Connection, first: datetime, seconds: int, data_type: str) -> None:
     """One reading a second from each device, until lately: 60 rows in each group of a minute."""
-    connection.execute("drop schema if exists bench cascade")
-    connection.execute("create schema bench")
     connection.execute(
         sql.SQL(
             """
@@ -183,7 +136,7 @@ def levels(start: datetime, seconds: int) -> list[Level]:
 def compare(connection: Connection, level: Level, options: argparse.Namespace) -> Comparison:
     """Time both, in turns; a first turn that is not counted makes the partitions known."""
     create_rollup(connection, level)
-    run_rollup(connection, level.target)
+    roll_up(connection, level.target)
     bounds = partition_bounds(connection, level.target)
     create_plain_table(connection, level, bounds)
     run_plain(connection, level)
@@ -200,7 +153,7 @@ def compare(connection: Connection, level: Level, options: argparse.Namespace) -
                 seconds, _ = timed(lambda: run_plain(connection, level))
                 plain_times.append(seconds)
             else:
-                seconds, results = timed(lambda: run_rollup(connection, level.target))
+                seconds, results = timed(lambda: roll_up(connection, level.target))
                 rollup_times.append(seconds)
                 steps = len(results)
         say(
@@ -209,8 +162,8 @@ def compare(connection: Connection, level: Level, options: argparse.Namespace) -
         )
     return Comparison(
         level.name,
-        count(connection, level.source),
-        count(connection, level.target),
+        value(connection, f"select count(*) from {level.source}"),
+        value(connection, f"select count(*) from {level.target}"),
         median(plain_times),
         median(rollup_times),
         steps,
@@ -229,19 +182,6 @@ def create_rollup(connection: Connection, level: Level) -> None:
         "dimensions => %s::text[])",
         [level.source, level.target, level.interval, dimensions],
     )
-
-
-def run_rollup(connection: Connection, target: str) -> list[dict[str, Any]]:
-    """Step until nothing is left, as a worker does; answers the steps that did something."""
-    done: list[dict[str, Any]] = []
-    while True:
-        row = connection.execute(
-            "call silver.run_rollups(%s::text, 1, true, null)", [target]
-        ).fetchone()
-        results = [step for step in (row[0] if row else None) or [] if step["outcome"] == "done"]
-        if not results:
-            return done
-        done += results
 
 
 def partition_bounds(connection: Connection, target: str) -> list[str]:
@@ -292,41 +232,12 @@ def must_be_equal(connection: Connection, level: Level) -> None:
 
 def measure_idle_step(connection: Connection, target: str) -> float:
     """A step of a rollup that has nothing to do."""
-    call = "call silver.run_rollups(%s::text, 1, true, null)"
-    return median(timed(lambda: connection.execute(call, [target]))[0] for _ in range(IDLE_STEPS))
-
-
-def settle(connection: Connection) -> None:
-    """Let no run pay for the writing of the one before."""
-    with suppress(psycopg.errors.InsufficientPrivilege):
-        connection.execute("checkpoint")
-
-
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds that the call took, and its result."""
-    started = time.perf_counter()
-    result = call()
-    return time.perf_counter() - started, result
-
-
-def count(connection: Connection, table: str) -> int:
-    """The number of rows in a table."""
-    row = connection.execute(
-        sql.SQL("select count(*) from {}").format(identifier(table))
-    ).fetchone()
-    return int(row[0]) if row else 0
+    return median(timed(lambda: step(connection, target))[0] for _ in range(IDLE_STEPS))
 
 
 def identifier(qualified: str) -> sql.Identifier:
     """`schema.name` as an identifier; the names here need no quotes."""
     return sql.Identifier(*qualified.split("."))
-
-
-def clean_up(connection: Connection) -> None:
-    """Leave the database as it was."""
-    for target in ("bench.rollup_1h", "bench.rollup_1m"):
-        connection.execute("select silver.drop_rollup(%s::regclass)", [target])
-    connection.execute("drop schema bench cascade")
 
 
 def report(
@@ -348,11 +259,6 @@ def report(
             f"{row.plain:>8.3f} s{row.rollup:>8.3f} s{row.ratio:>8.2f}"
         )
     print(f"a step with nothing to do: {idle * 1000:.2f} ms")
-
-
-def say(text: str) -> None:
-    """Tell on stderr how far it is."""
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
 import psycopg
-from scratch import scratch_database
-
-Connection = psycopg.Connection[Any]
+from common import Connection, database
 
 DENSER = 100
 LOW, HIGH = 0.5, 2.0
@@ -33,7 +30,7 @@ def main() -> int:
     parser.add_argument("--aim", type=float, default=0.5, help="seconds a step; %(default)s")
     options = parser.parse_args()
     outside = 0
-    with scratch_database(options.dsn) as dsn, psycopg.connect(dsn, autocommit=True) as connection:
+    with database(options.dsn) as dsn, psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(
             "select set_config('tsconsole.step_aim', %s, false)", [f"{options.aim}s"]
         )
