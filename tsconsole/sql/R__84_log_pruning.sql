@@ -10,9 +10,13 @@ declare
     keep_for    constant interval := interval '30 days';
     keep_runs   constant integer  := 10000;
     keep_errors constant integer  := 1000;
-    runs        bigint := tsconsole.prune_runs(config.id, keep_for, keep_runs);
-    errors      bigint := tsconsole.prune_errors(config.id, keep_for, keep_errors);
-    tasks       bigint := tsconsole.prune_maintenance(config.id, keep_for, keep_errors);
+    -- The last 20 runs stay, however old: the monitor judges by them. So do the error of a retry that is waiting, and the last
+    -- entry of each task of maintenance: it says when the next is due.
+    runs   bigint := tsconsole.prune_log('silver.timeseries_refresh_log', 'end_time', config.id, keep_for, keep_runs, 'r.age <= 20');
+    errors bigint := tsconsole.prune_log('silver.timeseries_error_log', 'error_timestamp', config.id, keep_for, keep_errors,
+        'exists (select from tsconsole.retry t where t.error_id = r.id)');
+    tasks  bigint := tsconsole.prune_log('silver.timeseries_maintenance_log', 'end_time', config.id, keep_for, keep_errors,
+        'r.id = (select max(m.id) from silver.timeseries_maintenance_log m where m.rollup_id = r.rollup_id and m.task = r.task)');
 begin
     -- A worker that died: its row has said so for long enough.
     delete from tsconsole.worker w where w.seen_at < clock_timestamp() - interval '1 day';
@@ -27,93 +31,35 @@ comment on function tsconsole.maintain_log_pruning(silver.timeseries_rollup_conf
 Example: select * from tsconsole.maintain_log_pruning(tsconsole.rollup(''silver.meters_1h''));';
 
 
-create or replace function tsconsole.prune_runs(rollup_id bigint, keep_for interval, keep_runs integer) returns bigint
+create or replace function tsconsole.prune_log(
+    log regclass, time_column text, rollup_id bigint, keep_for interval, keep_entries integer, is_kept text
+) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     deleted bigint;
 begin
-    -- The last 20 stay, however old: the monitor judges by them. 50,000 at a time take about a second.
-    with ranked as (
-        select l.id, l.end_time, row_number() over (order by l.id desc) as age
-        from silver.timeseries_refresh_log l where l.rollup_id = prune_runs.rollup_id
-    ), old as (
-        select r.id from ranked r where r.age > keep_runs or (r.age > 20 and r.end_time < clock_timestamp() - keep_for)
-        union all
-        -- Of rollups that are gone.
-        select l.id from silver.timeseries_refresh_log l
-        where l.end_time < clock_timestamp() - keep_for
-          and not exists (select from silver.timeseries_rollup_config c where c.id = l.rollup_id)
-        order by id limit 50000
-    )
-    delete from silver.timeseries_refresh_log l using old where l.id = old.id;
+    -- 50,000 at a time take about a second.
+    execute format('
+        with ranked as (
+            select l.*, row_number() over (order by l.id desc) as age from %1$s l where l.rollup_id = $1
+        ), old as (
+            select r.id from ranked r where (r.age > $3 or r.%2$I < clock_timestamp() - $2) and not (%3$s)
+            union all
+            -- Of rollups that are gone.
+            select l.id from %1$s l
+            where l.%2$I < clock_timestamp() - $2
+              and not exists (select from silver.timeseries_rollup_config c where c.id = l.rollup_id)
+            order by id limit 50000
+        )
+        delete from %1$s l using old where l.id = old.id', log, time_column, is_kept)
+    using rollup_id, keep_for, keep_entries;
     get diagnostics deleted = row_count;
     return deleted;
 end;
 $$;
 
-comment on function tsconsole.prune_runs(bigint, interval, integer) is
-'Deletes old entries of a rollup, and of rollups that are gone, from the refresh log. Returns how many.
-Example: select tsconsole.prune_runs(1, ''30 days'', 10000);';
-
-
-create or replace function tsconsole.prune_errors(rollup_id bigint, keep_for interval, keep_errors integer) returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    deleted bigint;
-begin
-    with ranked as (
-        select e.id, e.error_timestamp, row_number() over (order by e.id desc) as age
-        from silver.timeseries_error_log e where e.rollup_id = prune_errors.rollup_id
-    ), old as (
-        select r.id from ranked r where r.age > keep_errors or r.error_timestamp < clock_timestamp() - keep_for
-        union all
-        select e.id from silver.timeseries_error_log e
-        where e.error_timestamp < clock_timestamp() - keep_for
-          and not exists (select from silver.timeseries_rollup_config c where c.id = e.rollup_id)
-        order by id limit 50000
-    )
-    delete from silver.timeseries_error_log e using old
-    where e.id = old.id and not exists (select from tsconsole.retry r where r.error_id = e.id);
-    get diagnostics deleted = row_count;
-    return deleted;
-end;
-$$;
-
-comment on function tsconsole.prune_errors(bigint, interval, integer) is
-'Deletes old entries of a rollup, and of rollups that are gone, from the error log, but not the error of a waiting retry. Returns how many.
-Example: select tsconsole.prune_errors(1, ''30 days'', 1000);';
-
-
-create or replace function tsconsole.prune_maintenance(rollup_id bigint, keep_for interval, keep_entries integer) returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    deleted bigint;
-begin
-    -- The last of each task stays: it says when the next is due.
-    with ranked as (
-        select l.id, l.end_time, row_number() over (order by l.id desc) as age,
-               row_number() over (partition by l.task order by l.id desc) as age_of_task
-        from silver.timeseries_maintenance_log l where l.rollup_id = prune_maintenance.rollup_id
-    ), old as (
-        select r.id from ranked r where r.age_of_task > 1 and (r.age > keep_entries or r.end_time < clock_timestamp() - keep_for)
-        union all
-        select l.id from silver.timeseries_maintenance_log l
-        where l.end_time < clock_timestamp() - keep_for
-          and not exists (select from silver.timeseries_rollup_config c where c.id = l.rollup_id)
-        order by id limit 50000
-    )
-    delete from silver.timeseries_maintenance_log l using old where l.id = old.id;
-    get diagnostics deleted = row_count;
-    return deleted;
-end;
-$$;
-
-comment on function tsconsole.prune_maintenance(bigint, interval, integer) is
-'Deletes old entries of a rollup, and of rollups that are gone, from the maintenance log. Returns how many.
-Example: select tsconsole.prune_maintenance(1, ''30 days'', 1000);';
+comment on function tsconsole.prune_log(regclass, text, bigint, interval, integer, text) is
+'Deletes entries of a rollup that are older or more than are kept, and old ones of rollups that are gone, from a log. is_kept: a condition for entries r that stay all the same, of which r.age counts from the newest. Returns how many.
+Example: select tsconsole.prune_log(''silver.timeseries_refresh_log'', ''end_time'', 1, ''30 days'', 10000, ''r.age <= 20'');';
