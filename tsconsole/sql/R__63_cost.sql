@@ -36,7 +36,7 @@ drop function if exists tsconsole.cost_model(silver.timeseries_rollup_config, te
 create or replace function tsconsole.cost_model(
     config silver.timeseries_rollup_config, work text,
     out runs integer, out overhead float8, out seconds_per_unit float8, out data_rate float8, out group_rate float8,
-    out last_width float8, out last_took float8, out speed float8, out planner_factor float8
+    out last_width float8, out speed float8, out planner_factor float8
 )
 language sql volatile
 set search_path = pg_catalog, pg_temp
@@ -60,7 +60,7 @@ as $$
     select count(*)::integer, max(f.overhead),
            sum(power(0.5, r.age) * greatest(r.took - f.overhead, r.took / 10)) / sum(power(0.5, r.age) * r.units),
            max(r.rows / r.width) filter (where r.age = 1), max(r.groups),
-           max(r.width) filter (where r.age = 1), max(r.took) filter (where r.age = 1),
+           max(r.width) filter (where r.age = 1),
            sum(power(0.5, r.age) * r.rows) / sum(power(0.5, r.age) * greatest(r.took, 0.001)),
            -- The planner is heeded while what it said last was true within 3 times.
            case when count(r.found) = 0 then 1

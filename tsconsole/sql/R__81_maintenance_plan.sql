@@ -84,10 +84,7 @@ left join lateral (
     select m.* from silver.timeseries_maintenance_log m where m.rollup_id = c.id and m.task = p.task order by m.id desc limit 1) l on true
 cross join lateral (
     -- A task that has nothing to do for a rollup is not planned.
-    select coalesce(l.start_time, c.created_at) + p.run_every as next_run
-    where p.task <> 'retention' or tsconsole.has_retention(c)
-    union all
-    select null where p.task = 'retention' and not tsconsole.has_retention(c)) n
+    select case when p.task <> 'retention' or tsconsole.has_retention(c) then coalesce(l.start_time, c.created_at) + p.run_every end as next_run) n
 order by c.id, p.position;
 
 comment on view silver.timeseries_maintenance_tasks is
