@@ -21,7 +21,9 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from support import HOURLY, make_readings
 
+from tsconsole import operations
 from tsconsole.database import Settings, connected
 from tsconsole.installer import install
 
@@ -204,6 +206,24 @@ async def adb(database: str) -> AsyncIterator[psycopg.AsyncConnection]:
     """An autocommit async connection to a fresh database with the core."""
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+async def connection(
+    database: str, db: psycopg.Connection
+) -> AsyncIterator[psycopg.AsyncConnection]:
+    """A connection as the console makes it, to a fresh database with the source raw.readings."""
+    make_readings(db)
+    async with connected(Settings(database)) as connected_once:
+        yield connected_once
+
+
+@pytest.fixture
+async def rolled_up(connection: psycopg.AsyncConnection) -> psycopg.AsyncConnection:
+    """The same with the rollup silver.readings_1h, complete."""
+    await operations.create_rollup(connection, HOURLY)
+    await operations.run_all(connection)
+    return connection
 
 
 @pytest.fixture

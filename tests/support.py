@@ -8,14 +8,16 @@ import socket
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, get_type_hints
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tsconsole.cli import main
+from tsconsole.models import RollupRequest
 
 READINGS = """
     create table raw.readings (
@@ -31,6 +33,30 @@ READINGS = """
 def make_readings(connection: psycopg.Connection) -> None:
     """A source of two days and some hours: 3,000 rows, one a minute, three devices."""
     connection.execute(READINGS)
+
+
+HOURLY = RollupRequest(
+    source="raw.readings",
+    target="silver.readings_1h",
+    rollup_interval="1 hour",
+    dimensions=("device",),
+)
+
+
+def check_types(row: Any) -> None:
+    """Every field of a model has the type that it says; None only where that is said."""
+    for name, hint in get_type_hints(type(row)).items():
+        found = getattr(row, name)
+        said = str(hint)
+        if found is None:
+            assert "None" in said or said == "typing.Any", f"{type(row).__name__}.{name} is None"
+        for kind in (int, float, str, bool):
+            if hint is kind or hint == (kind | None):
+                assert found is None or type(found) is kind, f"{name} is {found!r}, not {kind}"
+        if "datetime" in said and "timedelta" not in said and found is not None:
+            assert isinstance(found, datetime) and found.tzinfo is not None
+        if "timedelta" in said and found is not None:
+            assert isinstance(found, timedelta)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Any, get_type_hints
+from typing import Any
 
 import psycopg
 import pytest
-from support import make_readings
+from support import HOURLY, check_types
 
 from tsconsole import operations
 from tsconsole.database import Settings, connected
@@ -19,43 +17,6 @@ from tsconsole.models import LadderRequest, RollupRequest, StepResult
 pytestmark = pytest.mark.sql
 
 Connection = psycopg.AsyncConnection[Any]
-
-HOURLY = RollupRequest(
-    source="raw.readings",
-    target="silver.readings_1h",
-    rollup_interval="1 hour",
-    dimensions=("device",),
-)
-
-
-@pytest.fixture
-async def connection(database: str, db: psycopg.Connection) -> AsyncIterator[Connection]:
-    make_readings(db)
-    async with connected(Settings(database)) as connected_once:
-        yield connected_once
-
-
-@pytest.fixture
-async def rolled_up(connection: Connection) -> Connection:
-    await operations.create_rollup(connection, HOURLY)
-    await operations.run_all(connection)
-    return connection
-
-
-def check_types(row: Any) -> None:
-    """Every field of a model has the type that it says; None only where that is said."""
-    for name, hint in get_type_hints(type(row)).items():
-        found = getattr(row, name)
-        said = str(hint)
-        if found is None:
-            assert "None" in said or said == "typing.Any", f"{type(row).__name__}.{name} is None"
-        for kind in (int, float, str, bool):
-            if hint is kind or hint == (kind | None):
-                assert found is None or type(found) is kind, f"{name} is {found!r}, not {kind}"
-        if "datetime" in said and "timedelta" not in said and found is not None:
-            assert isinstance(found, datetime) and found.tzinfo is not None
-        if "timedelta" in said and found is not None:
-            assert isinstance(found, timedelta)
 
 
 async def test_the_server(connection: Connection) -> None:
@@ -167,49 +128,6 @@ async def test_step_results(connection: Connection) -> None:
     assert all(step.window_start and step.window_end and step.duration for step in done)
 
 
-async def test_the_monitor(rolled_up: Connection) -> None:
-    snapshot = await operations.monitor_snapshot(rolled_up, "silver.readings_1h")
-    (rollup,) = snapshot.operations
-    check_types(snapshot)
-    check_types(rollup)
-    assert rollup.health_status == "OK" and rollup.rollup_interval == "01:00:00"
-    assert rollup.success_rate == 100
-    assert snapshot.retries == () and snapshot.errors == ()
-    assert snapshot.partitions
-    for partition in snapshot.partitions:
-        check_types(partition)
-    (again,) = await operations.list_operations(rolled_up)
-    assert replace(again, lag=rollup.lag) == rollup
-
-
-async def test_the_monitor_survives_a_selection_that_is_gone(rolled_up: Connection) -> None:
-    for target in ("silver.gone", None):
-        snapshot = await operations.monitor_snapshot(rolled_up, target)
-        assert snapshot.partitions == () and len(snapshot.operations) == 1
-
-
-async def test_runs_and_progress(rolled_up: Connection) -> None:
-    runs = await operations.list_runs(rolled_up, "silver.readings_1h")
-    assert runs and sum(run.rows_read or 0 for run in runs) == 3000
-    check_types(runs[0])
-    assert await operations.list_runs(rolled_up, "silver.other") == []
-    progress = await operations.progress(rolled_up, "silver.readings_1h")
-    assert progress is not None and progress.fraction == 1.0
-    check_types(progress)
-
-
-async def test_statistics(rolled_up: Connection) -> None:
-    (stat,) = await operations.detailed_stats(rolled_up)
-    check_types(stat)
-    assert stat.target_table == "silver.readings_1h" and stat.rows_read_24h == 3000
-    for check in await operations.validate_config(rolled_up):
-        check_types(check)
-    for partition in await operations.partition_stats(rolled_up, "silver.readings_1h"):
-        check_types(partition)
-    (choice,) = await operations.optimize_chunk_interval(rolled_up, "silver.readings_1h")
-    check_types(choice)
-
-
 async def test_failure_retry_and_recovery(rolled_up: Connection) -> None:
     target = "silver.readings_1h"
     await rolled_up.execute(
@@ -286,16 +204,6 @@ async def test_bulk_load(rolled_up: Connection) -> None:
     assert await operations.verify(rolled_up, "silver.readings_1h") == []
 
 
-async def test_step_costs(rolled_up: Connection) -> None:
-    costs = await operations.step_costs(rolled_up, "silver.readings_1h")
-    assert [cost.work for cost in costs] == ["history"]
-    for cost in costs:
-        check_types(cost)
-    assert costs[0].aim == timedelta(seconds=5) and costs[0].rows_per_second > 0
-    runs = await operations.list_runs(rolled_up, "silver.readings_1h")
-    assert runs[0].estimated_rows
-
-
 async def test_maintain(rolled_up: Connection) -> None:
     tasks = await operations.maintain(rolled_up)
     assert tasks and {task.outcome for task in tasks} <= {"done", "skipped"}
@@ -340,39 +248,6 @@ async def test_errors_are_sentences_with_hints(connection: Connection) -> None:
         await operations.run_step(connection, "raw.readings")
 
 
-async def test_running_steps_and_cancel(rolled_up: Connection, db: psycopg.Connection) -> None:
-    target, me = "silver.readings_1h", db.info.backend_pid
-    assert await operations.list_steps(rolled_up) == []
-    with db.transaction():
-        db.execute("select pg_advisory_xact_lock(tsconsole.lock_class('history'), 1)")
-        [step] = await operations.list_steps(rolled_up)
-        check_types(step)
-        assert (step.target_table, step.work, step.worker_pid) == (target, "history", me)
-        assert not await operations.cancel_step(rolled_up, target, 2**30)
-        assert await operations.cancel_step(rolled_up, target, me)
-    assert not await operations.cancel_step(rolled_up, target, me)
-
-
-async def test_a_read_only_session_can_look_at_everything(
-    rolled_up: Connection, database: str
-) -> None:
-    target = "silver.readings_1h"
-    async with connected(Settings(database, read_only=True)) as looking:
-        await operations.server_info(looking)
-        await operations.monitor_snapshot(looking, target)
-        await operations.list_runs(looking, target)
-        await operations.detailed_stats(looking)
-        await operations.validate_config(looking)
-        await operations.progress(looking, target)
-        await operations.due_rollups(looking)
-        await operations.source_tables(looking)
-        await operations.source_columns(looking, "raw.readings")
-        assert await operations.definition(looking, target) is not None
-        assert await operations.verify(looking, target) == []
-        with pytest.raises(OperationError, match="read-only transaction"):
-            await operations.pause(looking, target)
-
-
 async def test_a_session_that_was_ended_is_a_lost_connection(
     connection: Connection, database: str
 ) -> None:
@@ -382,37 +257,3 @@ async def test_a_session_that_was_ended_is_a_lost_connection(
             await operations.server_info(connection)
         with pytest.raises(operations.ConnectionLost, match="connection to the server was lost"):
             await operations.server_info(connection)
-
-
-async def test_everything_about_a_rollup(rolled_up: Connection, db: psycopg.Connection) -> None:
-    target = "silver.readings_1h"
-    await operations.create_rollup(
-        rolled_up,
-        replace(HOURLY, source=target, target="silver.readings_1d", rollup_interval="1 day"),
-    )
-    await operations.invalidate(
-        rolled_up, target, datetime(2025, 3, 1, tzinfo=timezone.utc),
-        datetime(2025, 3, 1, 2, tzinfo=timezone.utc),
-    )  # fmt: skip
-    for message in ("no", "no", "never"):
-        db.execute(
-            "insert into silver.timeseries_error_log (rollup_id, source_table, target_table,"
-            " error_message) values (1, 'raw.readings', %s, %s)", [target, message],
-        )  # fmt: skip
-    found = await operations.rollup_details(rolled_up, target)
-    check_types(found.definition)
-    assert [one.target_table for one in found.ladder] == [target, "silver.readings_1d"]
-    assert found.definition is not None and found.definition.target_table == target
-    assert found.progress is not None and found.progress.fraction == 1
-    assert found.runs and found.partitions and not found.steps
-    for row in (*found.runs, *found.pending, *found.errors):
-        check_types(row)
-    assert [(p.work, p.range_end - p.range_start) for p in found.pending] == [  # type: ignore[operator]
-        ("recompute", timedelta(hours=2))
-    ]
-    assert [(g.error_message, g.errors) for g in found.errors] == [("never", 1), ("no", 2)]
-    assert found.error is not None and found.error.error_message == "never"
-
-    # Gone: no error, nothing found.
-    gone = await operations.rollup_details(rolled_up, "silver.nothing")
-    assert gone.definition is None and not gone.ladder and not gone.runs and gone.error is None
