@@ -63,6 +63,15 @@ def test_a_slow_step_narrows_the_next_window_at_once(rollup: Connection) -> None
     assert window(rollup) == pytest.approx(48, rel=0.1)
 
 
+def test_however_thin_the_data_a_window_is_at_most_50_partitions_wide(db: Connection) -> None:
+    make_readings(db)
+    create(
+        db, "raw.readings", "r", "1 hour", chunk_interval="1 day", processing_window="10000 days"
+    )
+    log_runs(db, [(1000, 0.01, 60)] * 5)
+    assert window(db) == 50 * 24
+
+
 def test_the_fixed_part_is_told_apart(rollup: Connection) -> None:
     log_runs(rollup, [(1, 1.1, 60), (10, 2.0, 600), (20, 3.0, 1200), (2, 1.2, 120)])
     model = rollup.execute(

@@ -100,6 +100,25 @@ def test_next_due_is_when_it_becomes_due(db: Connection) -> None:
     assert value(db, "select coalesce(tsconsole.seconds_to_next(), 0) <= 1.1") is True
 
 
+def test_an_upper_level_is_due_after_the_lateness_of_the_source(db: Connection) -> None:
+    make_recent_readings(db)
+    create_ladder(
+        db, "raw.readings", "silver.l", ["1 minute", "5 minutes"], allowed_lateness="7 minutes"
+    )
+    # What it says of its own is of no account: its source is a rollup.
+    db.execute(
+        "update silver.timeseries_rollup_config set allowed_lateness = '0'"
+        " where target_table = 'silver.l_5m'::regclass"
+    )
+    run(db)
+    waits = (
+        "select tsconsole.next_due(c) - c.last_processed_time - interval '5 minutes'"
+        " from silver.timeseries_rollup_config as c"
+        " where c.target_table = 'silver.l_5m'::regclass"
+    )
+    assert 0 <= value(db, waits).total_seconds() - 7 * 60 < 1
+
+
 def test_a_paused_rollup_is_not_due(db: Connection) -> None:
     make_recent_readings(db)
     create(db, "raw.readings", "silver.p", "1 minute")
@@ -155,6 +174,8 @@ def test_it_begins_nothing_after_its_time(db: Connection) -> None:
     make_readings(db, 3000)
     create(db, "raw.readings", "silver.a", "1 hour", processing_window="1 hour")
     assert len(run_due(db, "1 microsecond")) <= 1
+    # By then its time is over before the first step.
+    assert run_due(db, "1 microsecond") == []
     assert due(db) == [("silver.a", "history")]
 
 

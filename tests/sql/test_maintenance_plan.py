@@ -104,6 +104,10 @@ def test_last_and_next_run(hourly: Connection) -> None:
         )
         == [True] * 7
     )
+    # What says the same again is one entry with the last: that has run now, too.
+    make_everything_due(hourly)
+    call(hourly)
+    assert tasks(hourly, "task", "is_due") == []
     hourly.execute("update silver.timeseries_rollup_config set retention_period = '10 days'")
     assert tasks(hourly, "next_run is null", "task = 'retention'") == [False]
 
