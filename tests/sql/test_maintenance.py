@@ -281,6 +281,18 @@ def test_invalid_index_of_a_partition_is_rebuilt(hourly: Connection) -> None:
     )
 
 
+def test_an_index_that_lacks_partitions_is_left(hourly: Connection) -> None:
+    """Somebody may be building it partition by partition; the unique one nobody is."""
+    hourly.execute("create index half on only silver.m_1h (device)")
+    assert maintain(hourly)["indexes"] == ("done", "left silver.half, which lacks partitions")
+    hourly.execute(
+        "drop index silver.m_1h_ts_device_idx;"
+        "create unique index u on only silver.m_1h (ts, device) nulls not distinct"
+    )
+    assert "dropped the invalid silver.u" in maintain(hourly)["indexes"][1]
+    assert one(hourly, "select to_regclass('silver.half') is not null")
+
+
 def test_log_pruning(hourly: Connection) -> None:
     """By age and by number; the latest runs and the error of a waiting retry stay."""
     [[rollup]] = hourly.execute("select id from silver.timeseries_rollup_config").fetchall()
