@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import Callable
 
 import psycopg
 import pytest
 from sql.support import add_readings, run, value
 from sql.test_retention import MIDNIGHT, apply, assert_ladder, partitions, retain, source
+
+from tsconsole.database import Settings
+from tsconsole.worker import Worker, WorkerOptions
 
 Connect = Callable[..., psycopg.Connection]
 __all__ = ["source"]
@@ -186,3 +191,30 @@ def test_another_session_looks_between_the_decision_and_the_statement(
     source.execute(DETACH.format(name))
     assert apply(source)[0][:2] == (name, "drop")
     assert value(source, "select to_regclass(%s) is null", [name])
+
+
+async def test_a_worker_does_it_that_way(
+    source: psycopg.Connection, database: str, connect: Connect
+) -> None:
+    """It waits for a reader; the plain way would give up, and others would wait behind it."""
+
+    async def until(query: str) -> None:
+        deadline = time.monotonic() + 60
+        while not value(source, query):
+            assert time.monotonic() < deadline, query
+            await asyncio.sleep(0.02)
+
+    retain(source, "raw.readings", "5 days")
+    source.execute("update silver.timeseries_rollup_config set created_at = now() - interval '2 d'")
+    reader = connect(autocommit=False)
+    reader.execute("select count(*) from raw.readings")
+    worker = Worker(Settings(dsn=database), WorkerOptions(poll_interval=0.05))
+    working = asyncio.create_task(worker.run())
+    try:
+        await until("select bool_or(inhdetachpending) from pg_inherits")
+        reader.rollback()
+        await until("select to_regclass('raw.day0') is null")
+    finally:
+        worker.stop()
+        await asyncio.wait_for(working, 60)
+    assert_ladder(source)

@@ -27,6 +27,7 @@ from tsconsole.operations.details import rollup_details
 from tsconsole.operations.failures import acknowledge, explain_error, failures
 from tsconsole.operations.indexes import follow_advice, recommend_indexes
 from tsconsole.operations.maintenance import (
+    detach_for_task,
     maintain,
     maintenance_log,
     planned_tasks,
@@ -114,6 +115,7 @@ __all__ = [
     "data_values",
     "definition",
     "detach_concurrently",
+    "detach_for_task",
     "detailed_stats",
     "drop_rollup",
     "due_rollups",

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from psycopg.types.json import Jsonb
 
 from tsconsole.models import MaintenanceEntry, MaintenanceTask, PlannedTask
-from tsconsole.operations.calls import Connection, fetch, fetch_value, operation
+from tsconsole.operations.calls import Connection, fetch, fetch_value, fetch_values, operation
+from tsconsole.operations.partitions import detach_concurrently
 from tsconsole.operations.running import statement_timeout
 
 OnTask = Callable[[MaintenanceTask, int, int], None]
@@ -47,6 +48,22 @@ RUN = """
      where r.task is not null
 """
 
+# The task takes from the source, too, when its rollup is the first on it.
+RETAINED = """
+    select tsconsole.qualified_name(c.target_table)
+      from silver.timeseries_rollup_config as c
+      join pg_catalog.pg_class as t on t.oid = c.target_table
+     where c.id = %(id)s
+     union all
+    select tsconsole.qualified_name(c.source_table)
+      from silver.timeseries_rollup_config as c
+      join silver.timeseries_source_retention as s on s.source_table = c.source_table
+      join pg_catalog.pg_class as t on t.oid = c.source_table
+     where c.id = %(id)s
+       and not exists (select from silver.timeseries_rollup_config as o
+                        where o.source_table = c.source_table and o.id < c.id)
+"""
+
 
 @operation
 async def maintain(
@@ -82,6 +99,13 @@ async def run_due_task(connection: Connection, planned: PlannedTask) -> Maintena
     async with statement_timeout(connection, None):
         found = await fetch(connection, MaintenanceTask, RUN, [Jsonb(item)])
     return found[0] if found else None
+
+
+@operation
+async def detach_for_task(connection: Connection, planned: PlannedTask) -> None:
+    """Before a task of retention: detach concurrently what it is about to take away."""
+    for table in await fetch_values(connection, RETAINED, {"id": planned.rollup_id}):
+        await detach_concurrently(connection, table)
 
 
 @operation

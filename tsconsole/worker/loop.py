@@ -196,7 +196,7 @@ class Worker:
                     return
                 if planned.task == "retention":
                     # Only a client can detach and keep nobody waiting; the task finishes it.
-                    await operations.detach_concurrently(connection, planned.target_table)
+                    await operations.detach_for_task(connection, planned)
                 task = await operations.run_due_task(connection, planned)
                 if task is not None:
                     self._report_task(task)
