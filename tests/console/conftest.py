@@ -44,7 +44,8 @@ def console(database: str) -> MakeConsole:
     def make(dsn: str = database, **options: Any) -> TsConsole:
         config = ConsoleConfig(theme=options.pop("theme", None))
         settings = Settings(dsn=dsn, origin="--dsn", connect_timeout=2.0)
-        return TsConsole(settings, config, **({"clock": lambda: 1000.0, "ticks": False} | options))
+        fixed: dict[str, Any] = {"clock": lambda: 1000.0, "ticks": False}
+        return TsConsole(settings, config, **(fixed | options))
 
     return make
 

@@ -144,7 +144,8 @@ def healthy(db: psycopg.Connection) -> datetime:
     db.execute("select pg_sleep(0.01)")
     db.execute("analyze")
     with db.transaction():
-        t0: datetime = db.execute("select now()").fetchone()[0]  # type: ignore[index]
+        t0: datetime
+        [(t0,)] = db.execute("select now()")
         db.execute("delete from silver.timeseries_refresh_log")
         for number, (target, _, lag) in enumerate(HEALTHY, start=1):
             db.execute(

@@ -13,7 +13,7 @@ import pytest
 from rich.text import Text
 
 from console.conftest import MakeConsole
-from console.test_by_keys import Operator
+from console.operator import Operator
 from tsconsole import actions, explanations, operations
 from tsconsole.action import Action
 from tsconsole.models import Extension

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from console.conftest import MakeConsole
-from console.test_by_keys import Operator
+from console.operator import Operator
 from tsconsole import memory, operations
 from tsconsole.app import TsConsole
 from tsconsole.cli import main
@@ -46,7 +46,7 @@ async def test_the_last_screen_filter_and_order_come_back(
     async with app.run_test(size=(120, 36)) as pilot:
         operator = Operator(app, pilot)
         await operator.until(lambda: isinstance(app.screen, DetailsScreen))
-        assert app.screen.subject.target_table == "silver.b_1d"  # type: ignore[attr-defined]
+        assert operator.subject.target_table == "silver.b_1d"
         await operator.press("escape")
         assert operator.monitor.view == kept
 
@@ -248,7 +248,7 @@ async def test_a_failover_is_seen_in_the_header(
         await operator.at_monitor()
         monkeypatch.setattr(operations, "monitor_snapshot", demoted)
         await operator.press("ctrl+r")
-        await operator.until(lambda: app.session.server.is_standby)  # type: ignore[union-attr]
+        await operator.until(lambda: app.session.server and app.session.server.is_standby)
         await operator.press("r")
         await operator.until(lambda: any("standby" in said for said in operator.said))
 

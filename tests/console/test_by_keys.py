@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
-from textual.pilot import Pilot
 from textual.widgets import Input, Select
 
 from console.conftest import MakeConsole
-from console.states import healthy, until
-from tsconsole.app import TsConsole
-from tsconsole.models import RollupStatus
+from console.operator import Operator, at_rollups, rows
+from console.states import healthy
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.create import CreateScreen
 from tsconsole.screens.details import DetailsScreen
@@ -27,59 +24,6 @@ EXPECTED = """
         select date_trunc('hour', ts) as ts, account_id, ratio from raw.ratio) r group by 1, 2
 """
 FOUND = "select ts, account_id, sum_ratio, rollup_count from silver.ratio_1h"
-
-
-class Operator:
-    """Presses keys and looks at the screen."""
-
-    def __init__(self, app: TsConsole, pilot: Pilot[Any]) -> None:
-        self.app, self.pilot = app, pilot
-
-    async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
-
-    async def until(self, condition: Any) -> None:
-        await until(self.pilot, condition)
-
-    async def type(self, text: str) -> None:
-        await self.pilot.press(*["space" if c == " " else c for c in text])
-
-    @property
-    def said(self) -> list[str]:
-        return [notification.message for notification in self.app._notifications]
-
-    @property
-    def monitor(self) -> MonitorScreen:
-        screen = self.app.screen
-        assert isinstance(screen, MonitorScreen)
-        return screen
-
-    def status(self, target: str) -> RollupStatus | None:
-        snapshot = self.app.session.snapshot
-        rollups = snapshot.operations if snapshot else ()
-        return next((r for r in rollups if r.target_table == target), None)
-
-    async def at_monitor(self) -> None:
-        await self.until(
-            lambda: (
-                isinstance(self.app.screen, MonitorScreen) and self.app.session.snapshot is not None
-            )
-        )
-
-    async def ended(self, verb: str) -> str:
-        """Wait until the last operation of that name has ended, and return how."""
-
-        def last() -> Any:
-            done = self.app.session.background.operations.values()
-            return next((op for op in reversed(list(done)) if op.verb == verb), None)
-
-        await self.until(lambda: last() is not None and not last().is_running)
-        await self.pilot.pause()
-        return last().result.message if last().result else ""
-
-
-def rows(db: psycopg.Connection, query: str) -> list[tuple[Any, ...]]:
-    return sorted(db.execute(query).fetchall())  # type: ignore[arg-type]
 
 
 async def test_create_run_break_and_retry(
@@ -103,8 +47,7 @@ async def test_create_run_break_and_retry(
         assert app.screen.query_one("#target", Input).value == "silver.ratio_1h"
         await operator.press("ctrl+s")
         assert await operator.ended("create") == "silver.ratio_1h created; r runs it now"
-        await operator.at_monitor()
-        await operator.until(lambda: operator.monitor.subject is not None)
+        await operator.at_rollups()
         assert rows(db, "select target_name from silver.timeseries_rollup_config") == [
             ("silver.ratio_1h",)
         ]
@@ -119,13 +62,8 @@ async def test_create_run_break_and_retry(
         db.execute("select silver.invalidate('silver.ratio_1h', min(ts), max(ts)) from raw.billing")
         await operator.press("r")
         assert "division by zero" in (await operator.ended("run")).lower()
-        await operator.until(
-            lambda: (
-                (s := operator.status("silver.ratio_1h")) is not None
-                and s.health_status == "WARNING"
-            )
-        )
-        assert "division by zero" in operator.status("silver.ratio_1h").health_reason  # type: ignore[union-attr]
+        await operator.until(lambda: operator.subject.health_status == "WARNING")
+        assert "division by zero" in operator.status("silver.ratio_1h").health_reason
         assert len(rows(db, "select rollup_id from tsconsole.retry")) == 1
         await operator.press("e")
         await operator.until(lambda: isinstance(app.screen, ReaderScreen))
@@ -138,11 +76,7 @@ async def test_create_run_break_and_retry(
         assert "rows read" in await operator.ended("retry")
         assert rows(db, "select rollup_id from tsconsole.retry") == []
         assert rows(db, FOUND) == rows(db, EXPECTED)
-        await operator.until(
-            lambda: (
-                (s := operator.status("silver.ratio_1h")) is not None and s.health_status == "OK"
-            )
-        )
+        await operator.until(lambda: operator.status("silver.ratio_1h").health_status == "OK")
 
 
 async def test_pause_resume_verify_maintain_and_drop(
@@ -152,13 +86,11 @@ async def test_pause_resume_verify_maintain_and_drop(
     db.execute("select silver.create_rollup_table('raw.billing', 'silver.b_1h', '1 hour')")
     active = "select is_active from silver.timeseries_rollup_config"
     async with app.run_test(size=(80, 24)) as pilot:
-        operator = Operator(app, pilot)
-        await operator.at_monitor()
-        await operator.until(lambda: operator.monitor.subject is not None)
+        operator = await at_rollups(app, pilot)
         await operator.press("p")
         await operator.ended("pause")
         assert rows(db, active) == [(False,)]
-        await operator.until(lambda: operator.monitor.subject.health_status == "PAUSED")  # type: ignore[union-attr]
+        await operator.until(lambda: operator.subject.health_status == "PAUSED")
         await operator.press("p")
         await operator.ended("resume")
         assert rows(db, active) == [(True,)]
@@ -214,13 +146,11 @@ async def test_actions_never_reach_a_hidden_row(
     healthy(db)
     app = console()
     async with app.run_test(size=(120, 36)) as pilot:
-        operator = Operator(app, pilot)
-        await operator.at_monitor()
-        await operator.until(lambda: operator.monitor.subject is not None)
+        operator = await at_rollups(app, pilot)
         await operator.press("slash")
         await operator.type("billing")
         await operator.press("enter")
-        assert operator.monitor.subject.target_table == "gold.billing_1h"  # type: ignore[union-attr]
+        assert operator.subject.target_table == "gold.billing_1h"
         assert "6 hidden" in str(operator.monitor.operations_pane.border_title)
         await operator.press("slash")
         await operator.type("x")
@@ -249,11 +179,11 @@ async def test_the_cursor_stays_on_its_row(console: MakeConsole, db: psycopg.Con
         assert table.cursor_row != line or line == 3
         db.execute("select silver.pause_rollup(%s::text::regclass)", [chosen.target_table])
         await operator.press("ctrl+r")
-        await operator.until(lambda: operator.monitor.subject.health_status == "PAUSED")  # type: ignore[union-attr]
-        assert operator.monitor.subject.target_table == chosen.target_table  # type: ignore[union-attr]
+        await operator.until(lambda: operator.subject.health_status == "PAUSED")
+        assert operator.subject.target_table == chosen.target_table
         for _ in range(6):
             await operator.press("s")
-            assert operator.monitor.subject.target_table == chosen.target_table  # type: ignore[union-attr]
+            assert operator.subject.target_table == chosen.target_table
 
 
 async def test_read_only_refuses_and_says_why(
@@ -262,9 +192,7 @@ async def test_read_only_refuses_and_says_why(
     billing.execute("select silver.create_rollup_table('raw.billing', 'silver.b_1h', '1 hour')")
     app = console(read_only=True)
     async with app.run_test(size=(120, 36), notifications=True) as pilot:
-        operator = Operator(app, pilot)
-        await operator.at_monitor()
-        await operator.until(lambda: operator.monitor.subject is not None)
+        operator = await at_rollups(app, pilot)
         for key in ("n", "r", "ctrl+e", "p", "m", "ctrl+d", "y", "ctrl+y"):
             app.clear_notifications()
             await operator.press(key)
@@ -289,9 +217,7 @@ async def test_cancel_ends_the_query_on_the_server(
     """
     app = console()
     async with app.run_test(size=(120, 36)) as pilot:
-        operator = Operator(app, pilot)
-        await operator.at_monitor()
-        await operator.until(lambda: operator.monitor.subject is not None)
+        operator = await at_rollups(app, pilot)
         await operator.press("r")
         await operator.until(lambda: rows(billing, busy) == [(1,)])
         await operator.press("q")
@@ -316,9 +242,7 @@ async def test_a_lost_server_is_found_again(
             other.execute(statement.format(sql.Identifier(name), word))
 
         async with app.run_test(size=(120, 36)) as pilot:
-            operator = Operator(app, pilot)
-            await operator.at_monitor()
-            await operator.until(lambda: operator.monitor.subject is not None)
+            operator = await at_rollups(app, pilot)
             allow(False)
             other.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity"

@@ -7,9 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 from support import find_psql
+from textual.widgets import Static
 
 from console.conftest import MakeConsole
-from console.test_by_keys import Operator, rows
+from console.operator import Operator, rows
 from console.test_terminal import Terminal
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.errors import ErrorsScreen
@@ -27,14 +28,12 @@ def failed(billing: psycopg.Connection) -> psycopg.Connection:
     return billing
 
 
-async def at_errors(operator: Operator) -> Any:
+async def at_errors(operator: Operator) -> ErrorsScreen:
     await operator.at_monitor()
     await operator.press("E")
-    await operator.until(
-        lambda: isinstance(operator.app.screen, ErrorsScreen) and operator.app.screen.data
-    )
-    await operator.until(lambda: operator.app.screen.main.selected is not None)  # type: ignore[attr-defined]
-    return operator.app.screen
+    screen = await operator.at(ErrorsScreen)
+    await operator.until(lambda: screen.data is not None and screen.main.selected is not None)
+    return screen
 
 
 async def test_why_did_it_fail_acknowledge_and_retry(
@@ -56,8 +55,13 @@ async def test_why_did_it_fail_acknowledge_and_retry(
 
         # enter: the attempted query; x: its plan
         await operator.press("enter")
-        await operator.until(lambda: isinstance(app.screen, FailureScreen))
-        text = lambda: "\n".join(str(s.content) for s in app.screen.query("#text Static"))  # noqa: E731
+        failure = await operator.at(FailureScreen)
+
+        def text() -> str:
+            return "\n".join(
+                str(part.content) for part in failure.query("#text Static").results(Static)
+            )
+
         assert "division by zero" in text() and "insert into" in text().lower()
         await operator.press("x")
         await operator.until(lambda: "Insert on" in text())

@@ -50,3 +50,19 @@ def test_errors_with_marks(snap_compare: Any, ill: MakeConsole) -> None:
 
 def test_no_errors(snap_compare: Any, console: MakeConsole, fixed_server: FixedServer) -> None:
     assert snap_compare(console(), terminal_size=NARROW, run_before=at_errors())
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+def test_two_kinds_of_work_of_one_rollup_wait(
+    snap_compare: Any, ill: MakeConsole, db: psycopg.Connection, size: tuple[int, int]
+) -> None:
+    db.execute("insert into tsconsole.retry select rollup_id, 'history', retry_count,"
+               " next_retry_time, gave_up_at, last_error_time, error_id"
+               " from tsconsole.retry")  # fmt: skip
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await at_monitor(pilot)
+        await pilot.press("4")
+        await settle(pilot)
+
+    assert snap_compare(ill(), terminal_size=size, run_before=before)

@@ -11,7 +11,7 @@ import pytest
 from textual.widgets import Input
 
 from console.conftest import MakeConsole
-from console.test_by_keys import Operator
+from console.operator import Operator
 from tsconsole.screens.ask import AskScreen
 from tsconsole.screens.choose import ChooseScreen
 from tsconsole.screens.explorer import ExplorerScreen
@@ -30,10 +30,9 @@ def ladder(billing: psycopg.Connection) -> psycopg.Connection:
 
 
 async def at_explorer(operator: Operator, target: str) -> Any:
-    await operator.at_monitor()
-    await operator.until(lambda: operator.monitor.subject is not None)
+    await operator.at_rollups()
     for _ in range(5):
-        if operator.monitor.subject.target_table == target:  # type: ignore[union-attr]
+        if operator.subject.target_table == target:
             break
         await operator.press("down")
     await operator.press("d")

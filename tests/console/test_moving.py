@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import psycopg
 import pytest
 from textual.widgets import Input, OptionList
 
 from console.conftest import MakeConsole
+from console.operator import Operator, at_rollups, rows
 from console.states import failing, healthy
-from console.test_by_keys import Operator, rows
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.details import DetailsScreen
 from tsconsole.screens.monitor import MonitorScreen
 from tsconsole.screens.palette import PaletteScreen
 from tsconsole.screens.reader import ReaderScreen
+from tsconsole.widgets.errors_pane import ErrorsPane
 from tsconsole.widgets.strip import Strip
 
 Connect = Callable[..., psycopg.Connection]
 PAUSED = "select target_name from silver.timeseries_rollup_config where not is_active"
-
-
-async def ready(app: Any, pilot: Any) -> Operator:
-    operator = Operator(app, pilot)
-    await operator.at_monitor()
-    await operator.until(lambda: operator.monitor.subject is not None)
-    return operator
 
 
 def title(operator: Operator, pane: str = "operations") -> str:
@@ -40,14 +33,14 @@ async def test_the_palette_finds_actions_and_rollups(
     healthy(db)
     app = console()
     async with app.run_test(size=(120, 36)) as pilot:
-        operator = await ready(app, pilot)
+        operator = await at_rollups(app, pilot)
         await operator.press("colon")
         await operator.until(lambda: isinstance(app.screen, PaletteScreen))
         await operator.type("flo1h")
         assert app.screen.query_one(OptionList).option_count >= 1
         await operator.press("enter")
         await operator.until(lambda: isinstance(app.screen, DetailsScreen))
-        assert app.screen.subject.target_table == "silver.flows_1h"
+        assert operator.subject.target_table == "silver.flows_1h"
         await operator.press("escape")
         await operator.at_monitor()
 
@@ -78,7 +71,7 @@ async def test_one_action_on_all_marked_rollups_and_on_no_hidden_one(
     healthy(db)
     app = console()
     async with app.run_test(size=(120, 36)) as pilot:
-        operator = await ready(app, pilot)
+        operator = await at_rollups(app, pilot)
         await operator.press("slash")
         await operator.type("silver.meters")
         await operator.press("enter", "a")
@@ -112,7 +105,7 @@ async def test_marked_rollups_are_dropped_once_it_is_typed_what(
     healthy(db)
     app = console()
     async with app.run_test(size=(120, 36)) as pilot:
-        operator = await ready(app, pilot)
+        operator = await at_rollups(app, pilot)
         await operator.press("N", "g", "space", "space", "ctrl+d")
         await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
         await operator.type("gold.billing_1h")
@@ -132,18 +125,18 @@ async def test_every_pane_has_its_own_filter(
     failing(db, connect)
     app = console()
     async with app.run_test(size=(120, 36)) as pilot:
-        operator = await ready(app, pilot)
+        operator = await at_rollups(app, pilot)
         await operator.press("3", "slash")
         await operator.type("!billing")
         await operator.press("enter")
         assert "1 hidden by filter" in title(operator, "errors")
-        assert operator.monitor.query_one("#errors").table.row_count == 1  # type: ignore[attr-defined]
+        assert operator.monitor.query_one(ErrorsPane).table.row_count == 1
         assert "hidden" not in title(operator)
-        assert operator.monitor.subject.target_table == "silver.flows_1h"  # type: ignore[union-attr]
+        assert operator.subject.target_table == "silver.flows_1h"
         await operator.press("4", "slash")
         await operator.type("gave")
         await operator.press("enter")
-        assert operator.monitor.subject.target_table == "gold.billing_1h"  # type: ignore[union-attr]
+        assert operator.subject.target_table == "gold.billing_1h"
         await operator.press("escape")
         assert "hidden" not in title(operator, "retries")
         await operator.press("3")
@@ -161,7 +154,7 @@ async def test_zoom_follows_the_pane(
     healthy(db)
     app = console()
     async with app.run_test(size=size) as pilot:
-        operator = await ready(app, pilot)
+        operator = await at_rollups(app, pilot)
         before = operator.monitor.operations_pane.size.height
         await operator.press("z")
         await pilot.pause()
@@ -182,7 +175,7 @@ async def test_sorting_by_shift_and_a_letter_shows_the_direction(
     healthy(db)
     app = console()
     async with app.run_test(size=(160, 45)) as pilot:
-        operator = await ready(app, pilot)
+        operator = await at_rollups(app, pilot)
 
         def names() -> list[str]:
             return [rollup.target_table for rollup in operator.monitor.operations_pane.shown]
@@ -207,7 +200,7 @@ async def test_the_strip_leads_to_what_is_behind_a_figure(
     failing(db, connect)
     app = console()
     async with app.run_test(size=(120, 36)) as pilot:
-        operator = await ready(app, pilot)
+        operator = await at_rollups(app, pilot)
         await operator.press("0", "right", "enter")
         assert [r.target_table for r in operator.monitor.operations_pane.shown] == [
             "silver.flows_1h"
@@ -226,10 +219,10 @@ async def test_f1_explains_the_focused_pane(console: MakeConsole, db: psycopg.Co
     healthy(db)
     app = console()
     async with app.run_test(size=(120, 36)) as pilot:
-        operator = await ready(app, pilot)
+        operator = await at_rollups(app, pilot)
         for key, words in (("0", "health"), ("1", "rollups"), ("2", "Partitions")):
             await operator.press(key, "f1")
-            await operator.until(lambda: isinstance(app.screen, ReaderScreen))
-            assert words in app.screen._title
+            reader = await operator.at(ReaderScreen)
+            assert words in reader._title
             await operator.press("escape")
             await operator.at_monitor()

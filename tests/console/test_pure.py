@@ -19,7 +19,15 @@ from tsconsole.errors import ConnectionLost, OperationError
 from tsconsole.formatting import age, break_sql, countdown, fit_names, size, when
 from tsconsole.health import summarize
 from tsconsole.ladder import ladder_of
-from tsconsole.models import LadderRequest, RollupRequest, RollupStatus, SourceColumn, StepResult
+from tsconsole.models import (
+    Health,
+    LadderRequest,
+    Outcome,
+    RollupRequest,
+    RollupStatus,
+    SourceColumn,
+    StepResult,
+)
 from tsconsole.monitor_view import View, visible
 from tsconsole.polling import Poller, PollFailure
 from tsconsole.widgets.errors_pane import group_errors
@@ -27,11 +35,11 @@ from tsconsole.widgets.errors_pane import group_errors
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=timezone.utc)
 
 
-def rollup(name: str, health: str = "OK", **values: Any) -> RollupStatus:
+def rollup(name: str, health: Health = "OK", **values: Any) -> RollupStatus:
     base = RollupStatus(
         id=abs(hash(name)), source_table="raw.x", target_table=name, status="idle",
         started_at=None, last_processed_time=NOW, last_processed_rows=1, retry_count=0,
-        last_error_time=None, next_retry_time=None, health_status=health,  # type: ignore[arg-type]
+        last_error_time=None, next_retry_time=None, health_status=health,
         latest_error=None, avg_duration=None, success_rate=None, health_reason="up to date",
         lag=timedelta(seconds=10), pending_ranges=0, worker_pid=None, rollup_interval="00:01:00",
         max_retries=8, backfill_fraction=None, rows_per_second=None, last_duration=None,
@@ -202,10 +210,10 @@ def test_a_refusal_is_shown_beside_its_field(message: str, field: str) -> None:
     assert create_form.field_of(message) == field
 
 
-def step(outcome: str, **values: Any) -> StepResult:
+def step(outcome: Outcome, **values: Any) -> StepResult:
     base = StepResult(
         "silver.x", "frontier", outcome, NOW, NOW, 10, 2, timedelta(seconds=1), None, None
-    )  # type: ignore[arg-type]
+    )
     return replace(base, **values)
 
 

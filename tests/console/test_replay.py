@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from console.conftest import MakeConsole
+from console.operator import Operator
 from console.states import until
-from console.test_by_keys import Operator
 from tsconsole import operations
 from tsconsole.config import ConsoleConfig
 from tsconsole.database import Database, Settings
@@ -129,15 +129,10 @@ async def test_a_replay_in_the_console(
     async with app.run_test(size=(140, 40), notifications=True) as pilot:
         operator = Operator(app, pilot)
         await operator.at_monitor()
-
-        def health() -> str | None:
-            found = operator.status("silver.b_1h")
-            return found and found.health_status
-
-        assert health() not in (None, "PAUSED")
+        assert operator.status("silver.b_1h").health_status != "PAUSED"
         assert "REPLAY" in str(app.screen.query_one(Header).content)
         await operator.press("right_square_bracket")
-        await operator.until(lambda: health() == "PAUSED")
+        await operator.until(lambda: operator.status("silver.b_1h").health_status == "PAUSED")
         await operator.press("r")
         await operator.until(lambda: any("this is a recording" in said for said in operator.said))
         await operator.press("greater_than_sign")

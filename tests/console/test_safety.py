@@ -11,7 +11,7 @@ import pytest
 from textual.widgets import Static
 
 from console.conftest import MakeConsole
-from console.test_by_keys import Operator
+from console.operator import Operator
 from tsconsole import operations
 from tsconsole.app import TsConsole
 from tsconsole.database import Settings, connected

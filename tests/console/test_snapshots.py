@@ -61,8 +61,9 @@ async def at_monitor(pilot: Pilot[Any]) -> None:
         if not isinstance(app.screen, MonitorScreen) or snapshot is None:
             return False
         rollup = app.screen.operations_pane.selected
-        wants = rollup is not None and app.screen.query_one("#partitions").display
-        return not wants or snapshot.selected_target == rollup.target_table  # type: ignore[union-attr]
+        if rollup is None or not app.screen.query_one("#partitions").display:
+            return True
+        return snapshot.selected_target == rollup.target_table
 
     await until(pilot, is_drawn)
     await settle(pilot)
@@ -344,7 +345,7 @@ def test_install_ended(
     async def before(pilot: Pilot[Any]) -> None:
         await at_plan(pilot)
         await pilot.press("i")
-        background = pilot.app.session.background  # type: ignore[attr-defined]
+        background = screen(pilot).session.background
         await until(pilot, lambda: bool(background.operations) and not background.running)
         await settle(pilot)
 

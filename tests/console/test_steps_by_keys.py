@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from textual.widgets import Static
 
 from console.conftest import MakeConsole
-from console.test_by_keys import Operator, rows
+from console.operator import Operator, at_rollups, rows
 from tsconsole.screens.choose import ChooseScreen
 from tsconsole.screens.details import DetailsScreen
 from tsconsole.screens.steps import StepsScreen
@@ -45,12 +46,12 @@ async def test_see_who_runs_what_and_cancel_it(
     async with app.run_test(size=(120, 36), notifications=True) as pilot:
         operator = Operator(app, pilot)
         await operator.at_monitor()
-        await operator.until(lambda: operator.status("silver.held_1h").worker_pid == pid)  # type: ignore[union-attr]
+        await operator.until(lambda: operator.status("silver.held_1h").worker_pid == pid)
         await operator.press("w")
-        await operator.until(
-            lambda: isinstance(app.screen, StepsScreen) and app.screen.pane.selected is not None
-        )
-        step = app.screen.pane.selected  # type: ignore[attr-defined]
+        screen = await operator.at(StepsScreen)
+        await operator.until(lambda: screen.pane.selected is not None)
+        step = screen.pane.selected
+        assert step is not None
         assert (step.target_table, step.worker_pid) == ("silver.held_1h", pid)
         assert step.window_start is not None
 
@@ -64,7 +65,7 @@ async def test_see_who_runs_what_and_cancel_it(
         # the second answer cancels and pauses
         await operator.press("x", "down", "enter")
         assert "was told to cancel, and paused" in await operator.ended("cancel")
-        await operator.until(lambda: app.screen.pane.selected is None)  # type: ignore[attr-defined]
+        await operator.until(lambda: screen.pane.selected is None)
         assert rows(db, "select worker_pid from silver.timeseries_running_steps") == []
         assert rows(db, "select sql_state from silver.timeseries_error_log") == [("57014",)]
         paused = "select target_name from silver.timeseries_rollup_config where not is_active"
@@ -82,12 +83,12 @@ async def test_details_name_who_runs_it_and_cancel_too(
     async with app.run_test(size=(120, 36)) as pilot:
         operator = Operator(app, pilot)
         await operator.at_monitor()
-        await operator.until(lambda: operator.status("silver.held_1h").worker_pid == pid)  # type: ignore[union-attr]
+        await operator.until(lambda: operator.status("silver.held_1h").worker_pid == pid)
         await operator.until(lambda: operator.monitor.subject is not None)
-        assert operator.monitor.subject.target_table == "silver.held_1h"  # type: ignore[union-attr]
+        assert operator.subject.target_table == "silver.held_1h"
         await operator.press("enter")
-        await operator.until(lambda: isinstance(app.screen, DetailsScreen))
-        await operator.until(lambda: f"pid {pid}" in str(app.screen.query_one("#progress").content))  # type: ignore[attr-defined]
+        progress = (await operator.at(DetailsScreen)).query_one("#progress", Static)
+        await operator.until(lambda: f"pid {pid}" in str(progress.content))
         await operator.press("x")
         await operator.until(lambda: isinstance(app.screen, ChooseScreen))
         await operator.press("enter")
@@ -103,9 +104,8 @@ async def test_a_read_only_console_cancels_nothing(
         operator = Operator(app, pilot)
         await operator.at_monitor()
         await operator.press("w")
-        await operator.until(
-            lambda: isinstance(app.screen, StepsScreen) and app.screen.pane.selected is not None
-        )
+        screen = await operator.at(StepsScreen)
+        await operator.until(lambda: screen.pane.selected is not None)
         await operator.press("x")
         assert any("read-only" in words for words in operator.said)
         assert app.session.background.operations == {}
@@ -125,18 +125,15 @@ async def test_details_show_what_is_pending_and_copy_the_definition(
             from generate_series(1, 3);
     """)
     async with app.run_test(size=(120, 36)) as pilot:
-        operator = Operator(app, pilot)
-        await operator.at_monitor()
-        await operator.until(lambda: operator.monitor.subject is not None)
-        while operator.monitor.subject.target_table != "silver.b_1h":  # type: ignore[union-attr]
+        operator = await at_rollups(app, pilot)
+        while operator.subject.target_table != "silver.b_1h":
             await operator.press("down")
         await operator.press("enter")
-        await operator.until(
-            lambda: isinstance(app.screen, DetailsScreen) and app.screen._details is not None
-        )
+        details = await operator.at(DetailsScreen)
+        await operator.until(lambda: details._details is not None)
 
         def text(name: str) -> str:
-            return str(app.screen.query_one(f"#{name}").content)  # type: ignore[attr-defined]
+            return str(details.query_one(f"#{name}", Static).content)
 
         assert "late changes" in text("pending") and "█" in text("pending")
         assert "22012 ×3" in text("errors") and "division by zero" in text("errors")

@@ -11,11 +11,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from textual.widgets import Select
+from textual.widgets import Input, Select
 
 from console.conftest import MakeConsole
+from console.operator import Operator, rows
 from console.states import healthy
-from console.test_by_keys import Operator, rows
 from tsconsole.screens.create import CreateScreen
 from tsconsole.screens.partitions import PartitionsScreen
 from tsconsole.screens.reader import ReaderScreen
@@ -81,8 +81,8 @@ async def test_read_why_the_worst_one_fails(
     app = console()
     async with task(app, "read why the worst one fails") as operator:
         await operator.press("e")
-        await operator.until(lambda: isinstance(app.screen, ReaderScreen))
-        assert "division by zero" in app.screen._sections[0].body
+        reader = await operator.at(ReaderScreen)
+        assert "division by zero" in reader._sections[0].body
 
 
 async def test_retry_it(console: MakeConsole, failing_ratio: psycopg.Connection) -> None:
@@ -126,7 +126,7 @@ async def test_create_a_ladder(console: MakeConsole, billing: psycopg.Connection
         await operator.until(lambda: app.screen.query_one("#source", Select).expanded)
         await operator.type("raw.billing")
         await operator.press("enter")
-        await operator.until(lambda: app.screen.query_one("#target").value != "")
+        await operator.until(lambda: app.screen.query_one("#target", Input).value != "")
         await operator.press("tab", "tab", "ctrl+u")
         await operator.type("10m, 1h, 1d")
         await operator.press("ctrl+s")
@@ -200,11 +200,10 @@ async def test_what_retention_would_take(console: MakeConsole, db: psycopg.Conne
         operator.monitor.operations_pane.select(wanted)
         await operator.pilot.pause()
         await operator.press("5")
-        await operator.until(lambda: isinstance(app.screen, PartitionsScreen))
-        await operator.until(lambda: app.screen.data is not None)
+        await operator.at_view(PartitionsScreen)
         await operator.press("d")
-        await operator.until(lambda: isinstance(app.screen, ReaderScreen))
-        assert any(part.heading.startswith("Would go: 3") for part in app.screen._sections)
+        reader = await operator.at(ReaderScreen)
+        assert any(part.heading.startswith("Would go: 3") for part in reader._sections)
 
 
 async def test_who_runs_them(console: MakeConsole, db: psycopg.Connection) -> None:
@@ -216,6 +215,5 @@ async def test_who_runs_them(console: MakeConsole, db: psycopg.Connection) -> No
     app = console()
     async with task(app, "find out who runs the rollups") as operator:
         await operator.press("7")
-        await operator.until(lambda: isinstance(app.screen, ScheduleScreen))
-        await operator.until(lambda: app.screen.data is not None)
-        assert "run by 1 worker on etl-7" in str(app.screen.main.border_title)
+        screen = await operator.at_view(ScheduleScreen)
+        assert "run by 1 worker on etl-7" in str(screen.main.border_title)

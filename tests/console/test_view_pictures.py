@@ -22,11 +22,13 @@ from tsconsole.models import (
     IndexAdvice,
     MaintenanceEntry,
     PartitionStat,
+    PartitionState,
     PlannedTask,
     Retention,
     RollupActivity,
     ScheduledRollup,
     ScheduleSnapshot,
+    TaskOutcome,
     WorkerStatus,
 )
 from tsconsole.screens.reader import ReaderScreen
@@ -56,7 +58,7 @@ def partitions() -> list[PartitionStat]:
     found = []
     for day in range(2, -98, -6):
         start = datetime(2026, 3, 14, tzinfo=timezone.utc) + timedelta(days=day)
-        state = "premade" if day > 0 else "open" if day > -6 else "closed"
+        state: PartitionState = "premade" if day > 0 else "open" if day > -6 else "closed"
         state = "expired" if day < -90 else state
         rows = 0 if day > 0 else 144_000 + (day * 7919) % 60_000
         size = 24_576 + rows * 92
@@ -65,7 +67,7 @@ def partitions() -> list[PartitionStat]:
             ago(hours=2),
             int(size * 0.7), int(size * 0.3), size, 92.4 if rows else None, (day * 31) % 300,
             ago(days=1) if rows else None, ago(hours=3) if rows else None, state,
-        ))  # type: ignore[arg-type]  # fmt: skip
+        ))  # fmt: skip
     return found
 
 
@@ -79,7 +81,7 @@ def tasks() -> list[PlannedTask]:
     found = []
     for number, target in enumerate(TARGETS, start=1):
         for position, (task, purpose) in enumerate(purposes.items()):
-            outcome = ("done", "skipped", "skipped", "done")[(number + position) % 4]
+            outcome: TaskOutcome = ("done", "skipped", "skipped", "done")[(number + position) % 4]
             detail: str | None = "2 partitions made, up to 2026-03-20"
             is_due = number == 2 and task == "analyze"
             if number == 3 and task == "indexes":
@@ -92,19 +94,19 @@ def tasks() -> list[PlannedTask]:
                 timedelta(milliseconds=17 * number + 40 * position), outcome, detail,
                 (ago(minutes=1) if is_due else NOW + timedelta(minutes=9 * number))
                 if is_wanted else None, is_due,
-            ))  # type: ignore[arg-type]  # fmt: skip
+            ))  # fmt: skip
     return found
 
 
 def log() -> list[MaintenanceEntry]:
-    rows = [
+    rows: list[tuple[str, str, TaskOutcome, str, int]] = [
         ("gold.billing_1h", "indexes", "failed", "canceling statement due to lock timeout", 3),
         ("silver.meters_1m", "premake", "done", "2 partitions made, up to 2026-03-20", 1),
         ("silver.meters_1m", "analyze", "skipped", "nothing changed enough", 41),
     ]
     return [
         MaintenanceEntry(
-            number, number, target, task, outcome, detail, ago(minutes=7 * number + 1),  # type: ignore[arg-type]
+            number, number, target, task, outcome, detail, ago(minutes=7 * number + 1),
             ago(minutes=7 * number), timedelta(milliseconds=420 * number), runs, 77,
         )
         for number, (target, task, outcome, detail, runs) in enumerate(rows, start=1)

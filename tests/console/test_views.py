@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from textual.widgets import Static
 
 from console.conftest import MakeConsole
+from console.operator import VIEWS, Operator, at_view, rows
 from console.states import healthy
-from console.test_by_keys import Operator, rows
-from tests.conftest import install_core
 from tsconsole.screens.activity import ActivityScreen
 from tsconsole.screens.ask import AskScreen
 from tsconsole.screens.choose import ChooseScreen
@@ -26,28 +23,10 @@ from tsconsole.screens.palette import PaletteScreen
 from tsconsole.screens.partitions import PartitionsScreen
 from tsconsole.screens.reader import ReaderScreen
 from tsconsole.screens.schedule import ScheduleScreen
+from tsconsole.widgets.grid import Grid
 from tsconsole.widgets.strip import Strip
 
-VIEWS = {
-    "5": PartitionsScreen, "6": MaintenanceScreen, "7": ScheduleScreen, "8": IndexesScreen,
-    "9": ActivityScreen,
-}  # fmt: skip
 PARTITIONS = "select count(*) from silver.get_partition_stats('silver.meters_1h')"
-
-
-async def at_view(console: Any, pilot: Any, key: str) -> Operator:
-    """At the monitor, on silver.meters_1h, go to the screen of a key and wait for its rows."""
-    operator = Operator(console, pilot)
-    await operator.at_monitor()
-    await operator.until(lambda: operator.monitor.subject is not None)
-    wanted = operator.status("silver.meters_1h")
-    assert wanted is not None and operator.monitor.operations_pane.select(wanted)
-    await pilot.pause()
-    await operator.press(key)
-    await operator.until(lambda: isinstance(console.screen, VIEWS[key]))
-    await operator.until(lambda: console.screen.data is not None)
-    await pilot.pause()
-    return operator
 
 
 async def test_retention_by_keys(console: MakeConsole, db: psycopg.Connection) -> None:
@@ -55,8 +34,7 @@ async def test_retention_by_keys(console: MakeConsole, db: psycopg.Connection) -
     app = console()
     async with app.run_test(size=(120, 36), notifications=True) as pilot:
         operator = await at_view(app, pilot, "5")
-        screen = app.screen
-        assert isinstance(screen, PartitionsScreen)
+        screen = operator.screen(PartitionsScreen)
         assert screen.table_name == "silver.meters_1h" and screen.main.table.row_count >= 3
         before = rows(db, PARTITIONS)[0][0]
 
@@ -73,10 +51,10 @@ async def test_retention_by_keys(console: MakeConsole, db: psycopg.Connection) -
         await operator.until(lambda: isinstance(app.screen, ChooseScreen))
         await operator.press("enter")
         assert "kept for 90 days" in await operator.ended("retention of")
-        await operator.until(lambda: any(p.state == "expired" for p in screen.data.partitions))
+        await operator.until(lambda: any(p.state == "expired" for p in screen.main.shown))
         await operator.press("d")
-        await operator.until(lambda: isinstance(app.screen, ReaderScreen))
-        assert any(section.heading.startswith("Would go") for section in app.screen._sections)
+        reader = await operator.at(ReaderScreen)
+        assert any(section.heading.startswith("Would go") for section in reader._sections)
         await operator.press("escape")
         assert rows(db, PARTITIONS)[0][0] == before
 
@@ -100,17 +78,18 @@ async def test_another_table_s_partitions(console: MakeConsole, db: psycopg.Conn
     app = console()
     async with app.run_test(size=(120, 36)) as pilot:
         operator = await at_view(app, pilot, "5")
+        screen = operator.screen(PartitionsScreen)
         await operator.press("c")
         await operator.until(lambda: isinstance(app.screen, PaletteScreen))
         await operator.type("bil")
         await operator.press("enter")
-        await operator.until(lambda: app.screen.data.table == "gold.billing_1h")
-        assert "gold.billing_1h" in str(app.screen.main.border_title)
-        names = [part.range_start for part in app.screen.main.shown]
+        await operator.until(lambda: "gold.billing_1h" in str(screen.main.border_title))
+        assert screen.table_in_view == "gold.billing_1h"
+        names = [part.range_start for part in screen.main.shown]
         await operator.press("N")
-        assert [part.range_start for part in app.screen.main.shown] == sorted(names)
+        assert [part.range_start for part in screen.main.shown] == sorted(names)
         await operator.press("N")
-        assert [part.range_start for part in app.screen.main.shown] == sorted(names, reverse=True)
+        assert [part.range_start for part in screen.main.shown] == sorted(names, reverse=True)
 
 
 async def test_maintenance_by_keys(console: MakeConsole, db: psycopg.Connection) -> None:
@@ -119,8 +98,7 @@ async def test_maintenance_by_keys(console: MakeConsole, db: psycopg.Connection)
     log = "select task, outcome from silver.timeseries_maintenance_log order by id"
     async with app.run_test(size=(120, 36)) as pilot:
         operator = await at_view(app, pilot, "6")
-        screen = app.screen
-        assert isinstance(screen, MaintenanceScreen)
+        screen = operator.screen(MaintenanceScreen)
         await operator.press("slash")
         await operator.type("meters_1h premake")
         await operator.press("enter")
@@ -129,7 +107,8 @@ async def test_maintenance_by_keys(console: MakeConsole, db: psycopg.Connection)
         await operator.press("r")
         await operator.ended("maintain")
         assert [task for task, _ in rows(db, log)] == ["premake"]
-        await operator.until(lambda: len(screen.data.log) == 1)
+        entries = screen.query_one("#log", Grid)
+        await operator.until(lambda: len(entries.shown) == 1)
         await operator.press("enter")
         await operator.until(lambda: isinstance(app.screen, ReaderScreen))
         await operator.press("escape", "escape")
@@ -144,49 +123,6 @@ async def test_maintenance_by_keys(console: MakeConsole, db: psycopg.Connection)
         assert len(rows(db, log)) > 4
 
 
-async def test_the_schedule_by_keys(console: MakeConsole, db: psycopg.Connection) -> None:
-    healthy(db)
-    db.execute(
-        "insert into tsconsole.worker (name, host, pid, version, jobs)"
-        " values ('w', 'etl-7', 4711, '0.1.0', 2)"
-    )
-    app = console()
-    config = (
-        "select refresh_interval::text, is_active from silver.timeseries_rollup_config"
-        " where target_name = 'silver.meters_1h'"
-    )
-    async with app.run_test(size=(120, 36)) as pilot:
-        operator = await at_view(app, pilot, "7")
-        screen = app.screen
-        assert isinstance(screen, ScheduleScreen)
-        assert "1 worker on etl-7" in str(screen.main.border_title)
-        await operator.press("slash")
-        await operator.type("silver.meters_1h")
-        await operator.press("enter", "i")
-        await operator.until(lambda: isinstance(app.screen, AskScreen))
-        await operator.press("ctrl+u")
-        await operator.press("enter")
-        assert isinstance(app.screen, AskScreen), "nothing is no interval"
-        await operator.type("10m")
-        await operator.press("enter")
-        assert "10 minutes" in await operator.ended("schedule")
-        assert rows(db, config) == [("00:10:00", True)]
-
-        # zero is refused by the server, and said
-        await operator.press("i")
-        await operator.press("ctrl+u")
-        await operator.type("0s")
-        await operator.press("enter")
-        await operator.until(lambda: len(app.session.background.operations) == 2)
-        await operator.ended("schedule")
-        assert list(app.session.background.operations.values())[-1].outcome == "failed"
-        assert rows(db, config) == [("00:10:00", True)]
-
-        await operator.press("p")
-        await operator.ended("pause")
-        assert rows(db, config) == [("00:10:00", False)]
-
-
 async def test_the_advisor_drops_what_is_in_the_way(
     console: MakeConsole, db: psycopg.Connection
 ) -> None:
@@ -196,8 +132,7 @@ async def test_the_advisor_drops_what_is_in_the_way(
     there = "select count(*) from pg_index where indrelid = 'raw.meters'::regclass"
     async with app.run_test(size=(120, 36)) as pilot:
         operator = await at_view(app, pilot, "8")
-        screen = app.screen
-        assert isinstance(screen, IndexesScreen)
+        screen = operator.screen(IndexesScreen)
         await operator.press("c")
         await operator.until(lambda: isinstance(app.screen, PaletteScreen))
         await operator.type("raw.meters")
@@ -224,7 +159,7 @@ async def test_numbers_lead_from_anywhere_to_anywhere(
         operator = await at_view(app, pilot, "5")
         for key, screen in VIEWS.items():
             await operator.press(key)
-            await operator.until(lambda wanted=screen: isinstance(app.screen, wanted))
+            await operator.at(screen)
             assert len(app.screen_stack) == 3, "one topic takes the place of another"
         await operator.press("escape")
         await operator.at_monitor()
@@ -269,10 +204,9 @@ async def test_a_database_without_rollups(console: MakeConsole, key: str) -> Non
         operator = Operator(app, pilot)
         await operator.at_monitor()
         await operator.press(key)
-        await operator.until(lambda: isinstance(app.screen, VIEWS[key]))
-        await operator.until(lambda: app.screen.data is not None)
+        screen = await operator.at_view(VIEWS[key])
         await pilot.pause()
-        assert "no rollups here yet" in str(app.screen.main.query_one(".empty").content)
+        assert "no rollups here yet" in str(screen.main.query_one(".empty", Static).content)
         await operator.press("escape")
         await operator.until(lambda: isinstance(app.screen, MonitorScreen))
 
@@ -295,9 +229,7 @@ async def test_an_index_that_pays_is_built_in_the_background(
         operator = Operator(app, pilot)
         await operator.at_monitor()
         await operator.press("8")
-        await operator.until(lambda: getattr(app.screen, "data", None) is not None)
-        screen = app.screen
-        assert isinstance(screen, IndexesScreen)
+        screen = await operator.at_view(IndexesScreen)
         await operator.press("c")
         await operator.type("raw.fleet")
         await operator.press("enter")
@@ -342,9 +274,7 @@ async def test_the_last_hour_by_minute_and_by_rollup(
         strip = operator.monitor.query_one(Strip)
         keys = [part.key for part in strip._parts()]
         await operator.press("0", *["right"] * keys.index("late"), "enter")
-        await operator.until(lambda: isinstance(app.screen, ActivityScreen))
-        await operator.until(lambda: app.screen.data is not None)
-        screen: Any = app.screen
+        screen = await operator.at_view(ActivityScreen)
         await operator.until(lambda: len(screen.main.shown) >= 2)
         assert screen.main.shown[0].target_table == "silver.flows_1h"
         assert screen.main.shown[0].late_rows == 42
@@ -352,53 +282,8 @@ async def test_the_last_hour_by_minute_and_by_rollup(
         first = screen.main.shown[0]
         assert (first.target_table, first.rows_read) == ("silver.meters_1h", 600_000)
         assert first.delay.total_seconds() == 60
-        assert "most 10.0 k" in str(screen.query_one("#plots").content)
+        assert "most 10.0 k" in str(screen.query_one("#plots", Static).content)
         await operator.press("enter")
         await operator.until(lambda: isinstance(app.screen, DetailsScreen))
         await operator.press("escape", "escape")
         await operator.at_monitor()
-
-
-@pytest.fixture
-def home(dsn: str) -> Iterator[str]:
-    """The database in which pg_cron lives, with the core for a while."""
-    if os.environ.get("TSCONSOLE_REQUIRE_EXTENSIONS") != "1":
-        pytest.skip("needs pg_cron in the database postgres: TSCONSOLE_REQUIRE_EXTENSIONS=1")
-    drop = "drop schema if exists raw, silver, gold, tsconsole cascade"
-    found = make_conninfo(dsn, dbname="postgres")
-    with psycopg.connect(found, autocommit=True) as db:
-        db.execute(drop)
-        install_core(found)
-        try:
-            yield found
-        finally:
-            db.execute("select cron.unschedule(jobid) from cron.job")
-            db.execute(drop)
-
-
-async def test_jobs_of_pg_cron_are_made_and_removed(console: MakeConsole, home: str) -> None:
-    count = "select count(*) from cron.job"
-    app = console(dsn=home)
-    with psycopg.connect(home, autocommit=True) as db:
-        async with app.run_test(size=(120, 36)) as pilot:
-            operator = Operator(app, pilot)
-            await operator.at_monitor()
-            await operator.press("7")
-            await operator.until(lambda: getattr(app.screen, "data", None) is not None)
-            screen: Any = app.screen
-            jobs = screen.query_one("#jobs")
-            assert "k makes them" in str(jobs.query_one(".empty").content)
-            await operator.press("k")
-            await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
-            await operator.press("right", "enter")
-            assert "4 of 4 jobs" in await operator.ended("schedule jobs of pg_cron")
-            assert rows(db, count) == [(4,)]
-            await operator.until(lambda: jobs.table.row_count == 4)
-            jobs.table.focus()
-            await operator.press("enter")
-            await operator.until(lambda: isinstance(app.screen, ReaderScreen))
-            await operator.press("escape", "ctrl+d")
-            await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
-            await operator.press("right", "enter")
-            assert "4 jobs removed" in await operator.ended("remove jobs of pg_cron")
-            assert rows(db, count) == [(0,)]
