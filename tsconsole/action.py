@@ -27,6 +27,8 @@ Group = Literal[
     "This form", "Program", "In a recording",
 ]  # fmt: skip
 
+SORT: Group = "Sort, and again: the other way round"
+
 
 @dataclass(frozen=True)
 class Action:

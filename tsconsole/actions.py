@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from tsconsole.action import SORT
 from tsconsole.action import Action as Action
 from tsconsole.action import Group as Group
 from tsconsole.action import Place as Place
@@ -34,7 +35,6 @@ _LIVE: tuple[Place, ...] = (*_ROLLUP, *_VIEWS, *_SIDE)
 """Screens that are kept fresh."""
 _TEXTS: tuple[Place, ...] = ("reader", "failure", "explorer")
 _ONE: Group = "The rollup under the cursor, or those that are marked"
-_SORT: Group = "Sort, and again: the other way round"
 
 # fmt: off
 ACTIONS: tuple[Action, ...] = (
@@ -129,14 +129,14 @@ ACTIONS: tuple[Action, ...] = (
         "zoom", "z", "Zoom", "give this pane the whole screen, and back", "What is shown",
         _ANYWHERE, 61,
     ),
-    Action("sort", "s", "Sort", "sort by the next column", _SORT, _ANYWHERE, 64),
-    Action("sort_by('state')", "S", "By state", "worst first", _SORT, ("monitor",)),
-    Action("sort_by('target')", "N", "By name", "by name", _SORT, ("monitor",)),
-    Action("sort_by('lag')", "L", "By lag", "most lag first", _SORT, ("monitor",)),
-    Action("sort_by('pending')", "P", "By pending", "most pending first", _SORT, ("monitor",)),
-    Action("sort_by('rows')", "R", "By rows", "most rows a run first", _SORT, ("monitor",)),
-    Action("sort_by('took')", "T", "By duration", "slowest first", _SORT, ("monitor",)),
-    Action("sort_by('watermark')", "W", "By watermark", "oldest watermark first", _SORT,
+    Action("sort", "s", "Sort", "sort by the next column", SORT, _ANYWHERE, 64),
+    Action("sort_by('state')", "S", "By state", "worst first", SORT, ("monitor",)),
+    Action("sort_by('target')", "N", "By name", "by name", SORT, ("monitor",)),
+    Action("sort_by('lag')", "L", "By lag", "most lag first", SORT, ("monitor",)),
+    Action("sort_by('pending')", "P", "By pending", "most pending first", SORT, ("monitor",)),
+    Action("sort_by('rows')", "R", "By rows", "most rows a run first", SORT, ("monitor",)),
+    Action("sort_by('took')", "T", "By duration", "slowest first", SORT, ("monitor",)),
+    Action("sort_by('watermark')", "W", "By watermark", "oldest watermark first", SORT,
            ("monitor",)),
     Action(
         "slower", "plus,equals_sign", "Slower", "refresh less often", "What is shown", _LIVE,

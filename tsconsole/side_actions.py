@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from tsconsole.action import Action, Group
-
-_SORT: Group = "Sort, and again: the other way round"
+from tsconsole.action import SORT, Action
 
 # fmt: off
 SIDE_ACTIONS: tuple[Action, ...] = (
@@ -24,12 +22,12 @@ SIDE_ACTIONS: tuple[Action, ...] = (
            "waiting (asks)", "All rollups", ("errors",), 36, changes=True),
     Action("acknowledge_all", "ctrl+k", "Acknowledge all", "acknowledge every error (asks)",
            "All rollups", ("errors",), 0, changes=True),
-    Action("sort_by('last')", "L", "By last", "the latest last", _SORT, ("errors",)),
-    Action("sort_by('first')", "B", "By first", "the oldest first", _SORT, ("errors",)),
-    Action("sort_by('count')", "C", "By count", "most often first", _SORT, ("errors",)),
-    Action("sort_by('new')", "U", "By new", "most that nobody acknowledged first", _SORT,
+    Action("sort_by('last')", "L", "By last", "the latest last", SORT, ("errors",)),
+    Action("sort_by('first')", "B", "By first", "the oldest first", SORT, ("errors",)),
+    Action("sort_by('count')", "C", "By count", "most often first", SORT, ("errors",)),
+    Action("sort_by('new')", "U", "By new", "most that nobody acknowledged first", SORT,
            ("errors",)),
-    Action("sort_by('target')", "N", "By rollup", "by name", _SORT, ("errors",)),
+    Action("sort_by('target')", "N", "By rollup", "by name", SORT, ("errors",)),
     Action("plan", "x", "Explain", "how the server would run the attempted query now (EXPLAIN)",
            "What is shown", ("failure",), 20),
     Action("explorer", "d", "Data", "plot its measures over time: zoom, pan, filter, export",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from tsconsole.action import Action, Group
-
-_SORT: Group = "Sort, and again: the other way round"
+from tsconsole.action import SORT, Action
 
 # fmt: off
 VIEW_ACTIONS: tuple[Action, ...] = (
@@ -21,12 +19,12 @@ VIEW_ACTIONS: tuple[Action, ...] = (
            ("partitions",), 36, changes=True),
     Action("optimize", "w", "Width", "choose the width of coming partitions from measured growth",
            "This table", ("partitions",), 38, changes=True),
-    Action("sort_by('range')", "N", "By range", "oldest first", _SORT, ("partitions",)),
-    Action("sort_by('size')", "B", "By size", "largest first", _SORT, ("partitions",)),
-    Action("sort_by('rows')", "R", "By rows", "most rows first", _SORT, ("partitions",)),
-    Action("sort_by('dead')", "D", "By dead rows", "most dead rows first", _SORT,
+    Action("sort_by('range')", "N", "By range", "oldest first", SORT, ("partitions",)),
+    Action("sort_by('size')", "B", "By size", "largest first", SORT, ("partitions",)),
+    Action("sort_by('rows')", "R", "By rows", "most rows first", SORT, ("partitions",)),
+    Action("sort_by('dead')", "D", "By dead rows", "most dead rows first", SORT,
            ("partitions",)),
-    Action("sort_by('state')", "S", "By state", "expired first", _SORT, ("partitions",)),
+    Action("sort_by('state')", "S", "By state", "expired first", SORT, ("partitions",)),
 
     Action("run_task", "r", "Run", "run the task under the cursor now", "This row",
            ("maintenance",), 10, changes=True),
@@ -36,12 +34,12 @@ VIEW_ACTIONS: tuple[Action, ...] = (
            ("maintenance",), 32, changes=True),
     Action("run_all", "ctrl+e", "Run all", "run every task of every rollup", "All rollups",
            ("maintenance",), 34, changes=True),
-    Action("sort_by('target')", "N", "By rollup", "by name", _SORT, ("maintenance",)),
-    Action("sort_by('task')", "K", "By task", "by name", _SORT, ("maintenance",)),
-    Action("sort_by('outcome')", "S", "By outcome", "failed first", _SORT, ("maintenance",)),
-    Action("sort_by('next')", "W", "By next run", "soonest first", _SORT, ("maintenance",)),
-    Action("sort_by('last')", "L", "By last run", "longest ago first", _SORT, ("maintenance",)),
-    Action("sort_by('took')", "T", "By duration", "slowest first", _SORT, ("maintenance",)),
+    Action("sort_by('target')", "N", "By rollup", "by name", SORT, ("maintenance",)),
+    Action("sort_by('task')", "K", "By task", "by name", SORT, ("maintenance",)),
+    Action("sort_by('outcome')", "S", "By outcome", "failed first", SORT, ("maintenance",)),
+    Action("sort_by('next')", "W", "By next run", "soonest first", SORT, ("maintenance",)),
+    Action("sort_by('last')", "L", "By last run", "longest ago first", SORT, ("maintenance",)),
+    Action("sort_by('took')", "T", "By duration", "slowest first", SORT, ("maintenance",)),
 
     Action("run_now", "r", "Run", "run the rollup now", "This row", ("schedule",), 10,
            changes=True),
@@ -53,23 +51,23 @@ VIEW_ACTIONS: tuple[Action, ...] = (
            changes=True),
     Action("cron_remove", "ctrl+d", "Remove jobs", "take our jobs out of pg_cron", "All rollups",
            ("schedule",), changes=True),
-    Action("sort_by('target')", "N", "By rollup", "by name", _SORT, ("schedule",)),
-    Action("sort_by('next')", "W", "By next run", "soonest first", _SORT, ("schedule",)),
-    Action("sort_by('last')", "L", "By last run", "longest ago first", _SORT, ("schedule",)),
-    Action("sort_by('retry')", "Y", "By retry", "soonest first", _SORT, ("schedule",)),
+    Action("sort_by('target')", "N", "By rollup", "by name", SORT, ("schedule",)),
+    Action("sort_by('next')", "W", "By next run", "soonest first", SORT, ("schedule",)),
+    Action("sort_by('last')", "L", "By last run", "longest ago first", SORT, ("schedule",)),
+    Action("sort_by('retry')", "Y", "By retry", "soonest first", SORT, ("schedule",)),
 
     Action("follow", "b", "Build or drop", "do what is advised, in the background", "This row",
            ("indexes",), 30, changes=True),
-    Action("sort_by('advice')", "S", "By advice", "what to create first", _SORT, ("indexes",)),
-    Action("sort_by('index')", "N", "By name", "by name", _SORT, ("indexes",)),
-    Action("sort_by('gain')", "C", "By gain", "most saved first", _SORT, ("indexes",)),
-    Action("sort_by('size')", "B", "By size", "largest first", _SORT, ("indexes",)),
+    Action("sort_by('advice')", "S", "By advice", "what to create first", SORT, ("indexes",)),
+    Action("sort_by('index')", "N", "By name", "by name", SORT, ("indexes",)),
+    Action("sort_by('gain')", "C", "By gain", "most saved first", SORT, ("indexes",)),
+    Action("sort_by('size')", "B", "By size", "largest first", SORT, ("indexes",)),
 
-    Action("sort_by('target')", "N", "By name", "by name", _SORT, ("activity",)),
-    Action("sort_by('read')", "R", "By rows read", "most rows first", _SORT, ("activity",)),
-    Action("sort_by('late')", "L", "By late rows", "most late rows first", _SORT, ("activity",)),
-    Action("sort_by('errors')", "S", "By errors", "most errors first", _SORT, ("activity",)),
-    Action("sort_by('took')", "T", "By duration", "slowest first", _SORT, ("activity",)),
-    Action("sort_by('delay')", "D", "By delay", "most delayed first", _SORT, ("activity",)),
+    Action("sort_by('target')", "N", "By name", "by name", SORT, ("activity",)),
+    Action("sort_by('read')", "R", "By rows read", "most rows first", SORT, ("activity",)),
+    Action("sort_by('late')", "L", "By late rows", "most late rows first", SORT, ("activity",)),
+    Action("sort_by('errors')", "S", "By errors", "most errors first", SORT, ("activity",)),
+    Action("sort_by('took')", "T", "By duration", "slowest first", SORT, ("activity",)),
+    Action("sort_by('delay')", "D", "By delay", "most delayed first", SORT, ("activity",)),
 )
 # fmt: on
