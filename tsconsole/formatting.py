@@ -66,6 +66,16 @@ def countdown(span: timedelta | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def coming(span: timedelta) -> str:
+    """Say when something comes.
+
+    >>> coming(timedelta(seconds=161)), coming(timedelta(seconds=-3))
+    ('in 2:41', 'now')
+    """
+    left = countdown(span)
+    return left if left == "now" else f"in {left}"
+
+
 def number(value: float | None) -> str:
     """Write a count in full, grouped by thousands.
 

@@ -61,6 +61,7 @@ class Summary:
     pending_ranges: int
     next_retry: datetime | None
     gave_up: int
+    """Those of the failing rollups of which some work is not tried again by itself."""
     failing: int
     """Rollups with work that failed and is not done yet."""
 
@@ -82,7 +83,7 @@ def summarize(operations: Iterable[RollupStatus], retries: Iterable[RetryEntry])
         median_lag=median([_behind(rollup) for rollup in lagging]) if lagging else None,
         pending_ranges=sum(rollup.pending_ranges for rollup in rollups),
         next_retry=min(times, default=None),
-        gave_up=sum(entry.gave_up_at is not None for entry in waiting),
+        gave_up=len({entry.rollup_id for entry in waiting if entry.gave_up_at is not None}),
         failing=len({entry.rollup_id for entry in waiting}),
     )
 

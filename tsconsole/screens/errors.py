@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -11,15 +11,13 @@ from rich.text import Text
 from tsconsole import jobs, operations
 from tsconsole.action import Action
 from tsconsole.background import Connection
-from tsconsole.formatting import ABSENT, countdown, fit_names, one_line, when
+from tsconsole.formatting import ABSENT, coming, fit_names, one_line, when
 from tsconsole.models import ErrorGroup, Failures, LoggedError, RetryEntry
 from tsconsole.screens.base import bindings
 from tsconsole.screens.failure import show_failure
 from tsconsole.screens.table_screen import TableScreen
 from tsconsole.session import Session
-from tsconsole.widgets.grid import Field, Grid, Look, words
-
-_NEVER = datetime.max.replace(tzinfo=timezone.utc)
+from tsconsole.widgets.grid import NEVER, Field, Grid, Look, words
 
 
 class ErrorsScreen(TableScreen[Failures]):
@@ -78,7 +76,6 @@ class ErrorsScreen(TableScreen[Failures]):
         errors = self.main
         errors.words = "No errors: nothing has failed."
         errors.about = "one by one" if data.tail else ""
-        errors.noun = "entry" if data.tail else "error"
         errors.display_rows(data.groups or tuple(map(as_group, data.tail)), now)
         self.queue.words = "Nothing waits for a retry."
         self.queue.display_rows(data.retries, now)
@@ -243,8 +240,7 @@ def _next(entry: RetryEntry, look: Look) -> Text:
         return Text("gave up", style=f"bold {look.colours.error}")
     if entry.next_retry_time is None:
         return Text(ABSENT)
-    left = countdown(entry.next_retry_time - look.now)
-    return Text("now" if left == "now" else f"in {left}")
+    return Text(coming(entry.next_retry_time - look.now))
 
 
 ERROR_FIELDS: list[Field[ErrorGroup]] = [
@@ -275,7 +271,7 @@ RETRY_FIELDS: list[Field[RetryEntry]] = [
     Field("work", "WORK", 9, lambda r, look: Text(r.work)),
     Field("tries", "TRY", 6, lambda r, look: Text(f"{r.retry_count}/{r.max_retries}"),
           lambda r: -r.retry_count, right=True),
-    Field("next", "NEXT", 10, _next, lambda r: r.next_retry_time or _NEVER),
+    Field("next", "NEXT", 10, _next, lambda r: r.next_retry_time or NEVER),
     Field("error", "ERROR", 0,
           lambda r, look: words(one_line(r.error_message), look, look.colours.muted),
           from_room=70),

@@ -151,10 +151,12 @@ class ExplorerScreen(PollingScreen[Explored]):
                    for name, value in view.filters.items()]  # fmt: skip
         state = "live" if view.window.follows else "stands still"
         state += "" if self._live else ", stored rows only: no right to read the source"
+        level = series.level.target
+        origin = f", from {level}" if level != view.target else ""
         headline = Text.assemble(
             (view.measure, "bold"), "   ", " · ".join([view.target, *filters]), "   ",
-            (f"a point each {span_words(series.width)}, from {series.level.target} · {state}",
-             colours.muted), no_wrap=True,
+            (f"a point each {span_words(series.width)}{origin} · {state}", colours.muted),
+            no_wrap=True,
         )  # fmt: skip
         self.query_one("#headline", Line).show(headline)
         plot, table = self.query_one(SeriesPlot), self.query_one(LiveTable)

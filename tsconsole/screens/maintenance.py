@@ -17,12 +17,10 @@ from tsconsole.models import MaintenanceEntry, PlannedTask
 from tsconsole.screens.base import bindings
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.screens.table_screen import TableScreen
-from tsconsole.widgets.grid import Field, Grid, Look, named, words
+from tsconsole.widgets.grid import BEGINNING, NEVER, Field, Grid, Look, named, words
 
 LOGGED = 100
 """Entries of the log that are read."""
-_NEVER = datetime.max.replace(tzinfo=timezone.utc)
-_BEGINNING = datetime.min.replace(tzinfo=timezone.utc)
 _GLYPHS = {"done": "✓", "skipped": "·", "failed": "✗"}
 
 
@@ -230,10 +228,10 @@ FIELDS: tuple[Field[PlannedTask], ...] = (
     Field("outcome", "LAST", 9, lambda t, look: _outcome(t.last_outcome, look),
           lambda t: ("failed", "done", "skipped").index(t.last_outcome) if t.last_outcome else 3),
     Field("last", "RAN", 11, lambda t, look: _moment(t.last_run, look),
-          lambda t: t.last_run or _BEGINNING, right=True),
+          lambda t: t.last_run or BEGINNING, right=True),
     Field("took", "TOOK", 7, lambda t, look: Text(took(t.last_duration)),
           lambda t: -(t.last_duration or timedelta()), right=True),
-    Field("next", "NEXT", 11, _next, lambda t: t.next_run or _NEVER, right=True),
+    Field("next", "NEXT", 11, _next, lambda t: t.next_run or NEVER, right=True),
     Field("every", "EVERY", 8,
           lambda t, look: Text(short_interval(t.run_every), style=look.colours.muted),
           right=True, from_room=90),
@@ -245,10 +243,11 @@ LOG_FIELDS: tuple[Field[MaintenanceEntry], ...] = (
     Field("at", "ENDED", 11, lambda e, look: _moment(e.end_time, look)),
     Field("outcome", "OUTCOME", 9, lambda e, look: _outcome(e.outcome, look)),
     Field("task", "TASK", 12, lambda e, look: Text(e.task, style="bold")),
-    Field("target", "ROLLUP", 24, lambda e, look: named(e.target_table, look), from_room=90,
+    Field("target", "ROLLUP", 20, lambda e, look: named(e.target_table, look),
           name=lambda e: e.target_table),
-    Field("took", "TOOK", 7, lambda e, look: Text(took(e.duration)), right=True),
-    Field("runs", "RUNS", 5, lambda e, look: Text(f"×{e.runs}" if e.runs > 1 else ""), right=True),
+    Field("took", "TOOK", 7, lambda e, look: Text(took(e.duration)), right=True, from_room=90),
+    Field("runs", "RUNS", 5, lambda e, look: Text(f"×{e.runs}" if e.runs > 1 else ""), right=True,
+          from_room=90),
     Field("said", "SAID", 0,
           lambda e, look: words(one_line(e.detail), look,
                                 look.colours.error if e.outcome == "failed" else "")),

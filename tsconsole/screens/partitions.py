@@ -20,13 +20,12 @@ from tsconsole.screens.choose import ChooseScreen
 from tsconsole.screens.palette import Entry, PaletteScreen
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.screens.table_screen import TableScreen
-from tsconsole.widgets.grid import Field, Grid, Look
+from tsconsole.widgets.grid import BEGINNING, Field, Grid, Look, named
 from tsconsole.widgets.partitions_pane import range_label
 
 MOST = 2000
 """Partitions that are listed: the newest."""
 _STATES = ("expired", "open", "premade", "closed")
-_BEGINNING = datetime.min.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -303,7 +302,7 @@ def _figure(value: str, part: PartitionStat, look: Look) -> Text:
 
 FIELDS: tuple[Field[PartitionStat], ...] = (
     Field("range", "FROM", 16, lambda p, look: _figure(range_label(p, look.now), p, look),
-          lambda p: p.range_start or _BEGINNING),
+          lambda p: p.range_start or BEGINNING),
     Field("bar", "", 0, _bar),
     Field("size", "SIZE", 7, lambda p, look: _figure(size(p.total_bytes), p, look),
           lambda p: -p.total_bytes, right=True),
@@ -316,10 +315,10 @@ FIELDS: tuple[Field[PartitionStat], ...] = (
     Field("dead", "DEAD", 7, lambda p, look: _figure(short_number(p.dead_rows or None), p, look),
           lambda p: -(p.dead_rows or 0), right=True, from_room=90),
     Field("vacuum", "VACUUM", 8, lambda p, look: _ago(p.last_vacuum, look),
-          lambda p: p.last_vacuum or _BEGINNING, right=True, from_room=130),
+          lambda p: p.last_vacuum or BEGINNING, right=True, from_room=130),
     Field("analyze", "ANALYZE", 8, lambda p, look: _ago(p.last_analyze, look),
-          lambda p: p.last_analyze or _BEGINNING, right=True, from_room=110),
+          lambda p: p.last_analyze or BEGINNING, right=True, from_room=110),
     Field("state", "STATE", 9, _state, lambda p: _STATES.index(p.state)),
-    Field("name", "PARTITION", 34, lambda p, look: _figure(p.partition_name, p, look),
-          lambda p: p.partition_name, from_room=140),
+    Field("name", "PARTITION", 34, lambda p, look: named(p.partition_name, look, _quiet(p, look)),
+          lambda p: p.partition_name, from_room=140, name=lambda p: p.partition_name),
 )  # fmt: skip

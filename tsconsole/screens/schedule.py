@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 from rich.text import Text
@@ -10,17 +10,24 @@ from rich.text import Text
 from tsconsole import jobs, operations, upkeep_jobs
 from tsconsole.action import Action
 from tsconsole.background import Connection
-from tsconsole.formatting import ABSENT, age, countdown, moment, one_line, short_number, when
+from tsconsole.formatting import (
+    ABSENT,
+    age,
+    coming,
+    countdown,
+    moment,
+    one_line,
+    short_number,
+    when,
+)
 from tsconsole.intervals import short_interval
 from tsconsole.models import CronJob, ScheduledRollup, ScheduleSnapshot, WorkerStatus
 from tsconsole.screens.ask import AskScreen
 from tsconsole.screens.base import bindings
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.screens.table_screen import TableScreen
-from tsconsole.widgets.grid import Field, Grid, Look, named, words
+from tsconsole.widgets.grid import BEGINNING, NEVER, Field, Grid, Look, named, words
 
-_BEGINNING = datetime.min.replace(tzinfo=timezone.utc)
-_NEVER = datetime.max.replace(tzinfo=timezone.utc)
 LATE = timedelta(minutes=5)
 """What has been due for longer needs attention."""
 
@@ -241,7 +248,7 @@ def _next(rollup: ScheduledRollup, look: Look) -> Text:
     left = rollup.next_due - look.now
     if left <= timedelta():
         late = -left > LATE
-        return Text(f"due {age(-left)}", style=look.colours.warning if late else "")
+        return Text(f"{age(-left)} late", style=look.colours.warning if late else "")
     text = f"in {countdown(left)}" if left < timedelta(hours=1) else f"in {age(left)}"
     return Text(text, style=look.colours.muted)
 
@@ -249,8 +256,7 @@ def _next(rollup: ScheduledRollup, look: Look) -> Text:
 def _retry(rollup: ScheduledRollup, look: Look) -> Text:
     if rollup.next_retry_time is None:
         return Text("")
-    left = countdown(rollup.next_retry_time - look.now)
-    return Text("now" if left == "now" else f"in {left}", style=look.colours.warning)
+    return Text(coming(rollup.next_retry_time - look.now), style=look.colours.warning)
 
 
 def _pid(rollup: ScheduledRollup, look: Look) -> Text:
@@ -278,11 +284,11 @@ FIELDS: tuple[Field[ScheduledRollup], ...] = (
           right=True),
     Field("last", "LAST RUN", 11,
           lambda r, look: Text(when(r.last_run, look.now) if r.last_run else ABSENT),
-          lambda r: r.last_run or _BEGINNING, right=True),
-    Field("next", "NEXT", 12, _next, lambda r: r.next_due or _NEVER, right=True),
+          lambda r: r.last_run or BEGINNING, right=True),
+    Field("next", "NEXT", 12, _next, lambda r: r.next_due or NEVER, right=True),
     Field("work", "DUE NOW", 20, lambda r, look: words(", ".join(r.due_work), look),
           from_room=80),
-    Field("retry", "RETRY", 10, _retry, lambda r: r.next_retry_time or _NEVER, right=True),
+    Field("retry", "RETRY", 10, _retry, lambda r: r.next_retry_time or NEVER, right=True),
     Field("pid", "RUN BY", 12, _pid, from_room=110),
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from rich.text import Text
 
 from tsconsole.filtering import passes
-from tsconsole.formatting import fit_names, one_line, when
+from tsconsole.formatting import fit_names, one_line, shorten, when
 from tsconsole.models import ErrorEntry
 from tsconsole.themes import palette
 from tsconsole.widgets.live_table import Column
@@ -93,7 +93,7 @@ class ErrorsPane(Pane):
         fitted = fit_names(names, max(room - first - 15, 8) if is_tall else columns[1].width)
         rows = {}
         for group, name, moment in zip(self._groups, names, moments, strict=True):
-            rows[group.key] = self._cells(group, fitted[name], moment, is_tall)
+            rows[group.key] = self._cells(group, fitted[name], moment, columns[-1].width, is_tall)
         self.table.show(rows)
         words = "No errors: nothing has failed."
         self.say("" if rows else self.empty_or(words, len(self._all)))
@@ -101,12 +101,14 @@ class ErrorsPane(Pane):
         parts = [f"{self._total} logged" if self._total else "", hidden]
         self.set_titles(" · ".join(filter(None, parts)))
 
-    def _cells(self, group: ErrorGroup, name: str, moment: str, is_tall: bool) -> list[Text]:
+    def _cells(
+        self, group: ErrorGroup, name: str, moment: str, rest: int, is_tall: bool
+    ) -> list[Text]:  # fmt: skip
         muted = palette(self.app).muted
         error = group.latest
         state = error.sql_state or ""
         count = f" ×{group.count}" if group.count > 1 else ""
-        message = one_line(error.error_message)
+        message = shorten(one_line(error.error_message), rest)
         at = Text(moment, style=muted)
         if is_tall:
             both = Text.assemble((name, "bold"), (f"  {state}{count}", muted), f"\n{message}")

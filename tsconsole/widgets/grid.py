@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, Generic, TypeVar
 
 from rich.text import Text
@@ -19,6 +19,9 @@ from tsconsole.widgets.pane import Pane
 Row = TypeVar("Row")
 PADDING = 2
 """What DataTable puts around each cell."""
+BEGINNING = datetime.min.replace(tzinfo=timezone.utc)
+NEVER = datetime.max.replace(tzinfo=timezone.utc)
+"""Where rows without a time stand among those with one."""
 
 
 @dataclass(frozen=True)

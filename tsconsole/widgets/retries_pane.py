@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.text import Text
 
 from tsconsole.filtering import passes
-from tsconsole.formatting import countdown, fit_names, one_line
+from tsconsole.formatting import coming, fit_names, one_line, shorten
 from tsconsole.models import RetryEntry
 from tsconsole.themes import palette
 from tsconsole.widgets.live_table import Column
@@ -47,18 +47,22 @@ class RetriesPane(Pane):
         self._entries = [entry for entry in self._all if passes(_text(entry), self.filter)]
         names = [entry.target_table for entry in self._entries]
         is_wide = room >= 70
+        # Where a rollup stands here twice, it takes the work to tell its rows apart.
+        has_works = len(set(names)) < len(names)
         room -= 6 + 10 + 6
         first = min(max(map(len, names), default=8), 24) if is_wide else max(room, 8)
         columns = [
             Column("target", "", first), Column("try", "", 6, True), Column("next", "", 10),
         ]  # fmt: skip
+        rest = room - first - 2 if is_wide else 0
         if is_wide:
-            columns.append(Column("error", "", room - first - 2))
-        self.table.lay_out(columns)
+            columns.append(Column("error", "", rest))
+        self.table.lay_out(columns, 2 if has_works and not is_wide else 1)
         fitted = fit_names(names, first)
         rows = {}
         for entry in self._entries:
-            rows[_key(entry)] = self._cells(entry, fitted[entry.target_table])[: len(columns)]
+            cells = self._cells(entry, fitted[entry.target_table], has_works, rest)
+            rows[_key(entry)] = cells[: len(columns)]
         self.table.show(rows)
         self.say("" if rows else self.empty_or("Nothing waits for a retry.", len(self._all)))
         gave_up = sum(entry.gave_up_at is not None for entry in self._all)
@@ -66,20 +70,24 @@ class RetriesPane(Pane):
         parts = [f"{gave_up} gave up" if gave_up else "", hidden]
         self.set_titles(" · ".join(filter(None, parts)))
 
-    def _cells(self, entry: RetryEntry, name: str) -> list[Text]:
+    def _cells(self, entry: RetryEntry, name: str, has_works: bool, rest: int) -> list[Text]:
         colours = palette(self.app)
         if entry.gave_up_at is not None:
             following = Text("gave up", style=f"bold {colours.error}")
         elif entry.next_retry_time is None or self._now is None:
             following = Text("", style=colours.muted)
         else:
-            left = countdown(entry.next_retry_time - self._now)
-            following = Text("now" if left == "now" else f"in {left}")
+            following = Text(coming(entry.next_retry_time - self._now))
+        target, message = Text(name, style="bold"), one_line(entry.error_message)
+        if has_works and rest:
+            message = f"{entry.work}: {message}"
+        elif has_works:
+            target = Text.assemble(target, (f"\n{entry.work}", colours.muted))
         return [
-            Text(name, style="bold"),
+            target,
             Text(f"{entry.retry_count}/{entry.max_retries}", justify="right"),
             following,
-            Text(one_line(entry.error_message), style=colours.muted, no_wrap=True),
+            Text(shorten(message, rest), style=colours.muted, no_wrap=True),
         ]
 
 

@@ -16,7 +16,7 @@ from textual.message import Message
 
 from tsconsole import activity
 from tsconsole.activity import Activity
-from tsconsole.formatting import age, countdown, short_number, sparkline
+from tsconsole.formatting import age, coming, short_number, sparkline
 from tsconsole.health import STATES, Summary
 from tsconsole.themes import palette
 from tsconsole.widgets.line import Line
@@ -157,8 +157,7 @@ class Strip(Line, can_focus=True):
             words += f", {summary.gave_up} gave up" if summary.gave_up else ""
             parts.append(Part("failing", self._plotted(words, activity.errors)))
         if summary.next_retry is not None and self._now is not None:
-            left = countdown(summary.next_retry - self._now)
-            words = "retry now" if left == "now" else f"retry in {left}"
+            words = f"retry {coming(summary.next_retry - self._now)}"
             parts.append(Part("retry", Text(words)))
         return parts
 
