@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import psycopg
@@ -63,6 +64,21 @@ def test_it_groups_by_more(hourly: psycopg.Connection) -> None:
     assert value(hourly, "select bool_and(name = upper(device)) from silver.r")
     # The new key keeps the series of a late row apart.
     late_row(hourly, 9500)
+    run(hourly)
+    assert_true_rollup(hourly, "silver.r", HOUR, keys="device, site")
+
+
+def test_a_unique_index_of_the_users_own_is_not_dropped_in_silence(
+    hourly: psycopg.Connection,
+) -> None:
+    hourly.execute("create unique index mine on silver.r (ts, device, rollup_count)")
+    for call in ("add_dimensions('silver.r', '{site}')", "drop_dimensions('silver.r', '{device}')"):
+        with pytest.raises(psycopg.errors.Error, match="another unique index, silver.mine") as error:
+            hourly.execute(f"call silver.{call}")
+        assert error.value.sqlstate == "TS004"
+    assert_true_rollup(hourly, "silver.r", HOUR, keys="device")
+    hourly.execute("drop index silver.mine")
+    hourly.execute("call silver.add_dimensions('silver.r', '{site}')")
     run(hourly)
     assert_true_rollup(hourly, "silver.r", HOUR, keys="device, site")
 
@@ -153,10 +169,12 @@ def test_beside_writers_and_workers_nothing_is_lost(
                 "insert into raw.readings select timestamptz '2025-03-01Z' + random() * "
                 "interval '2 days', 'd' || i % 3, i % 2, i, i from generate_series(1, 3) i"
             )
+            # A pause, so that what there is to do does not grow faster than it can be done.
+            time.sleep(0.02)
 
     def work(worker: psycopg.Connection) -> None:
         while not ended.is_set():
-            worker.execute("call silver.run_rollups(null, null, false, null)")
+            worker.execute("call silver.run_rollups(null, 3, false, null)")
 
     threads = [threading.Thread(target=f, args=[connect()]) for f in (write, write, work)]
     for thread in threads:
@@ -167,7 +185,7 @@ def test_beside_writers_and_workers_nothing_is_lost(
     finally:
         ended.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
     run(hourly)
     assert_true_rollup(hourly, "silver.r", HOUR, keys="site")
     assert value(hourly, "select count(*) from silver.timeseries_error_log") == 0

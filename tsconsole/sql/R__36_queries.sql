@@ -140,15 +140,19 @@ comment on function tsconsole.range_condition(silver.timeseries_rollup_config, t
 Example: select tsconsole.range_condition(tsconsole.rollup(''silver.meters_1h''), ''s'', ''$1'', ''$2'');';
 
 
+-- Without its last argument it would stand beside this one.
+drop function if exists tsconsole.aggregate_query(silver.timeseries_rollup_config, text, text, text, text, text, boolean);
+
 create or replace function tsconsole.aggregate_query(
     config silver.timeseries_rollup_config, lo text, hi text, extra text default '', condition text default '', relation text default null,
-    is_bounded boolean default false
+    is_bounded boolean default false, bucket text default null
 ) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select format('select %s as %I%s%s%s%s from %s s%s where %s group by %s',
-        case when edges.width is null then tsconsole.bucket_expression(config, format('s.%I', (config).time_column))
+        case when bucket is not null then bucket
+             when edges.width is null then tsconsole.bucket_expression(config, format('s.%I', (config).time_column))
              else format('e."bucket edges"[width_bucket(s.%I, e."bucket edges")]', (config).time_column) end, (config).time_column,
         (select string_agg(format(', %s as %I', d.expression, d.column_name), '' order by d.position) from tsconsole.rollup_dimension d where d.rollup_id = (config).id),
         case when exists (select from silver.timeseries_rollup_config p where p.target_table = (config).source_table)
@@ -166,8 +170,8 @@ as $$
     from (select case when is_bounded then tsconsole.edge_width(config) end as width) edges;
 $$;
 
-comment on function tsconsole.aggregate_query(silver.timeseries_rollup_config, text, text, text, text, text, boolean) is
-'The GROUP BY over the source that a rollup stands for, for the range [lo, hi); its columns are those of tsconsole.written_columns. extra: more select items, with a leading comma. condition: more of the WHERE clause, with a leading and. relation: what to read in place of the source. is_bounded: hi is finite, so that the edges of all buckets can be made first.
+comment on function tsconsole.aggregate_query(silver.timeseries_rollup_config, text, text, text, text, text, boolean, text) is
+'The GROUP BY over the source that a rollup stands for, for the range [lo, hi); its columns are those of tsconsole.written_columns. extra: more select items, with a leading comma. condition: more of the WHERE clause, with a leading and. relation: what to read in place of the source. is_bounded: hi is finite, so that the edges of all buckets can be made first. bucket: its SQL, where it is not to be the usual one.
 Example: select tsconsole.aggregate_query(tsconsole.rollup(''silver.meters_1h''), ''$1'', ''$2'');';
 
 

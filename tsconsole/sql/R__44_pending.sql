@@ -54,11 +54,13 @@ create or replace function silver.invalidate(target regclass, from_time timestam
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    config silver.timeseries_rollup_config := tsconsole.rollup(target);
 begin
     perform tsconsole.check_range(from_time, to_time);
+    perform tsconsole.say_what_is_covered(config, from_time, to_time);
     perform tsconsole.announce_work();
-    perform tsconsole.say_what_is_covered(tsconsole.rollup(target), from_time, to_time);
-    return tsconsole.queue_late(tsconsole.rollup(target), from_time, to_time);
+    return tsconsole.queue_late(config, from_time, to_time);
 end;
 $$;
 

@@ -9,25 +9,18 @@ as $$
 declare
     relation regclass;
     columns text[];
-    partition regclass;
 begin
     commit;
     set transaction isolation level read committed;
     relation := tsconsole.find_table(target, tsconsole.visible_table(target));
     columns := tsconsole.begin_dimensions(relation, dimensions);
-    commit;
-    set transaction isolation level read committed;
-    for partition in select p from tsconsole.partitions_without_key(relation, columns) p loop
-        perform tsconsole.build_key(relation, partition, columns);
-        commit;
-        set transaction isolation level read committed;
-    end loop;
-    perform tsconsole.switch_dimensions(relation, dimensions, columns);
+    call tsconsole.build_keys(relation, columns);
+    perform tsconsole.switch_dimensions(relation, dimensions);
 end;
 $$;
 
 comment on procedure silver.add_dimensions(text, text[]) is
-'Lets a rollup group by more: columns of its source, or immutable expressions over them (… as name). The table stays readable: its unique index is built anew partition by partition, with a COMMIT after each, then steps recompute everything newest first, and the live view is right at once. Buckets that the source no longer holds keep null. In a ladder each level is asked for itself, lowest first. Interrupted, it goes on when it is called again. TS001 for what is no column or expression, TS002 when it is not a rollup, TS003 when it groups by that already, TS004 when a level above could no longer be exact, TS005 when a step or a writer does not end. Must be a statement of its own, outside a transaction block.
+'Lets a rollup group by more: columns of its source, or immutable expressions over them (… as name). The table stays readable: its unique index is built anew partition by partition, with a COMMIT after each, then steps recompute everything newest first, and the live view is right at once. Buckets that the source no longer holds keep null. In a ladder each level is asked for itself, lowest first. Interrupted, it goes on when it is called again. TS001 for what is no column or expression, TS002 when it is not a rollup, TS003 when it groups by that already, TS004 when a level above could no longer be exact or the target has a unique index of your own, TS005 when a step or a writer does not end. Must be a statement of its own, outside a transaction block.
 Example: call silver.add_dimensions(''silver.meters_1h'', ''{site,"upper(kind) as kind"}'');';
 
 
@@ -38,7 +31,6 @@ as $$
 declare
     relation regclass;
     columns text[];
-    partition regclass;
 begin
     commit;
     set transaction isolation level read committed;
@@ -52,20 +44,36 @@ begin
         set transaction isolation level read committed;
     end loop;
     columns := tsconsole.begin_dropping(relation, dimensions);
-    commit;
-    set transaction isolation level read committed;
-    for partition in select p from tsconsole.partitions_without_key(relation, columns) p loop
-        perform tsconsole.build_key(relation, partition, columns);
-        commit;
-        set transaction isolation level read committed;
-    end loop;
-    perform tsconsole.switch_dropped(relation, dimensions, columns);
+    call tsconsole.build_keys(relation, columns);
+    perform tsconsole.switch_dropped(relation, dimensions);
 end;
 $$;
 
 comment on procedure silver.drop_dimensions(text, text[]) is
-'Lets a rollup group by less: dimensions is the names of columns of the target. At once the live view no longer tells them apart (the column is null); then everything is recomputed, newest first, with a COMMIT after each step, and at last the columns go. The table stays readable throughout. Interrupted, it goes on when it is called again. TS001 for what is no dimension, TS002 when it is not a rollup, TS004 when a level above or first/last of a ladder needs it, or when buckets that the source no longer holds have values in it, TS005 when a step or a writer does not end, or when the rollup is paused or fails. Must be a statement of its own, outside a transaction block.
+'Lets a rollup group by less: dimensions is the names of columns of the target. At once the live view no longer tells them apart (the column is null); then everything is recomputed, newest first, with a COMMIT after each step, and at last the columns go. The table stays readable throughout. Interrupted, it goes on when it is called again. TS001 for what is no dimension, TS002 when it is not a rollup, TS004 when a level above or first/last of a ladder needs it, when the target has a unique index of your own, or when buckets that the source no longer holds have values in it, TS005 when a step or a writer does not end, or when the rollup is paused or fails. Must be a statement of its own, outside a transaction block.
 Example: call silver.drop_dimensions(''silver.meters_1h'', ''{site}'');';
+
+
+create or replace procedure tsconsole.build_keys(target regclass, columns text[])
+language plpgsql
+as $$
+-- No SET clause: a procedure that commits cannot have one, so every name here is qualified.
+declare
+    partition regclass;
+begin
+    commit;
+    set transaction isolation level read committed;
+    for partition in select p from tsconsole.partitions_without_key(target, columns) p loop
+        perform tsconsole.build_key(target, partition, columns);
+        commit;
+        set transaction isolation level read committed;
+    end loop;
+end;
+$$;
+
+comment on procedure tsconsole.build_keys(regclass, text[]) is
+'Builds the new unique index of a target on every partition that lacks it, with a COMMIT before the first and after each.
+Example: see silver.add_dimensions.';
 
 
 create or replace function tsconsole.refill_step(target regclass) returns void
@@ -106,6 +114,7 @@ begin
     perform tsconsole.check_relations(config);
     planned := tsconsole.planned_additions(config, dimensions);
     columns := tsconsole.key_columns(config) || array(select d ->> 'column_name' from jsonb_array_elements(planned) d);
+    perform tsconsole.check_unique_indexes(config, columns);
     -- Here, not while the source is locked: its writers insert there, and autovacuum is often at it. A column of this number
     -- may be there from a dimension that was dropped.
     select format('alter table %s %s', tsconsole.pending_table(config.id), string_agg(format('drop column if exists d%1$s, add column d%1$s %2$s',
@@ -243,19 +252,41 @@ comment on function tsconsole.build_key(regclass, regclass, text[]) is
 Example: see silver.add_dimensions.';
 
 
-create or replace function tsconsole.old_key_statements(target regclass, columns text[]) returns text[]
+create or replace function tsconsole.unique_indexes(config silver.timeseries_rollup_config)
+returns table (name text, index_name text, is_key boolean)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    -- Every unique index of the target but the new one would refuse rows, or hinder the column from going.
-    select coalesce(array_agg(format('drop index %I.%I', n.nspname, c.relname)), '{}')
+    select format('%I.%I', n.nspname, c.relname), c.relname,
+           x.indnatts = cardinality(tsconsole.key_columns(config))
+               and tsconsole.key_columns(config) @> array(select a.attname::text from pg_attribute a where a.attrelid = x.indrelid and a.attnum = any (x.indkey))
     from pg_index x join pg_class c on c.oid = x.indexrelid join pg_namespace n on n.oid = c.relnamespace
-    where x.indrelid = target and x.indisunique and c.relname <> tsconsole.key_name(target, columns);
+    where x.indrelid = (config).target_table and x.indisunique;
 $$;
 
-comment on function tsconsole.old_key_statements(regclass, text[]) is
-'The statements that drop the former unique index of a target.
-Example: select tsconsole.old_key_statements(''silver.meters_1h'', ''{ts,device}'');';
+comment on function tsconsole.unique_indexes(silver.timeseries_rollup_config) is
+'The unique indexes of a target, and which of them is on the key that it has now.
+Example: select * from tsconsole.unique_indexes(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.check_unique_indexes(config silver.timeseries_rollup_config, columns text[]) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    other text := (select i.name from tsconsole.unique_indexes(config) i
+                   where not i.is_key and i.index_name <> tsconsole.key_name((config).target_table, columns) limit 1);
+begin
+    if other is not null then
+        raise exception '% has another unique index, %, which could refuse the rows of the new key', config.target_name, other using
+            errcode = 'TS004', hint = format('Drop it first, and create it again afterwards: drop index %s;', other);
+    end if;
+end;
+$$;
+
+comment on function tsconsole.check_unique_indexes(silver.timeseries_rollup_config, text[]) is
+'Refuses (TS004) to change the key of a target to these columns while it has a unique index of somebody else''s.
+Example: see silver.add_dimensions.';
 
 
 create or replace function tsconsole.stop_for_dimensions(config silver.timeseries_rollup_config) returns void

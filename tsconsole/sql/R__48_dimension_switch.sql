@@ -2,7 +2,7 @@
 
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
-create or replace function tsconsole.switch_dimensions(target regclass, dimensions text[], columns text[]) returns void
+create or replace function tsconsole.switch_dimensions(target regclass, dimensions text[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -11,19 +11,19 @@ declare
     planned jsonb := tsconsole.planned_additions(config, dimensions);
 begin
     perform tsconsole.stop_for_dimensions(config);
-    perform tsconsole.change_key(config, columns, '{}', format(
+    perform tsconsole.change_key(config, '{}', format(
         'insert into tsconsole.rollup_dimension select %s, %s + d.ordinal, d.column_name, d.expression, d.data_type '
         'from jsonb_to_recordset(%L) d (ordinal integer, column_name text, expression text, data_type text)', config.id, tsconsole.last_dimension(config.id), planned));
     perform tsconsole.queue_refill(config);
 end;
 $$;
 
-comment on function tsconsole.switch_dimensions(regclass, text[], text[]) is
+comment on function tsconsole.switch_dimensions(regclass, text[]) is
 'Makes a rollup group by more, once its new key is there on every partition, and queues everything for being recomputed.
 Example: see silver.add_dimensions.';
 
 
-create or replace function tsconsole.change_key(config silver.timeseries_rollup_config, columns text[], alterations text[], definition text) returns void
+create or replace function tsconsole.change_key(config silver.timeseries_rollup_config, alterations text[], definition text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -33,7 +33,7 @@ declare
     had_view boolean := tsconsole.existing_live_view(config.id) is not null;
 begin
     perform tsconsole.run_briefly(tsconsole.drop_view_statements(levels) || tsconsole.lock_statements(config.target_table)
-        || tsconsole.old_key_statements(config.target_table, columns) || alterations);
+        || array(select 'drop index ' || i.name from tsconsole.unique_indexes(config) i where i.is_key) || alterations);
     execute definition;
     if config.change_tracking = 'trigger' then
         perform tsconsole.refresh_tracking(config.source_table, config.time_column);
@@ -44,8 +44,8 @@ begin
 end;
 $$;
 
-comment on function tsconsole.change_key(silver.timeseries_rollup_config, text[], text[], text) is
-'Replaces the key of a rollup by one on these columns: drops the former unique index, runs the alterations under a lock, then the statement that changes the definition, and makes triggers and live views anew.
+comment on function tsconsole.change_key(silver.timeseries_rollup_config, text[], text) is
+'Gives a rollup the key whose index has been built: drops the former unique index, runs the alterations under a lock, then the statement that changes the definition, and makes triggers and live views anew.
 Example: see silver.add_dimensions.';
 
 
@@ -59,6 +59,7 @@ declare
 begin
     perform tsconsole.check_relations(config);
     perform tsconsole.check_dropped_dimensions(config, dimensions);
+    perform tsconsole.check_unique_indexes(config, tsconsole.key_without(config, dimensions));
     if not exists (select from tsconsole.rollup_dimension d where d.rollup_id = config.id and d.column_name = any (dimensions)
                    and d.expression <> tsconsole.no_value(d.data_type)) then
         return;
@@ -147,13 +148,25 @@ comment on function tsconsole.is_refilling(regclass) is
 Example: select tsconsole.is_refilling(''silver.meters_1h'');';
 
 
+create or replace function tsconsole.key_without(config silver.timeseries_rollup_config, dimensions text[]) returns text[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select array(select k.name from unnest(tsconsole.key_columns(config)) with ordinality k (name, rank) where k.name <> all (dimensions) order by k.rank);
+$$;
+
+comment on function tsconsole.key_without(silver.timeseries_rollup_config, text[]) is
+'The key of a rollup without some of its dimensions.
+Example: select tsconsole.key_without(tsconsole.rollup(''silver.meters_1h''), ''{site}'');';
+
+
 create or replace function tsconsole.begin_dropping(target regclass, dimensions text[]) returns text[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     config silver.timeseries_rollup_config := tsconsole.rollup(target);
-    columns text[] := array(select k.name from unnest(tsconsole.key_columns(config)) with ordinality k (name, rank) where k.name <> all (dimensions) order by k.rank);
+    columns text[] := tsconsole.key_without(config, dimensions);
     left_over timestamptz;
 begin
     execute format('select min(%s) from %s t where %s', tsconsole.column_to_axis(config, format('t.%I', config.time_column)),
@@ -173,7 +186,7 @@ comment on function tsconsole.begin_dropping(regclass, text[]) is
 Example: see silver.drop_dimensions.';
 
 
-create or replace function tsconsole.switch_dropped(target regclass, dimensions text[], columns text[]) returns void
+create or replace function tsconsole.switch_dropped(target regclass, dimensions text[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -182,12 +195,12 @@ declare
 begin
     perform tsconsole.stop_for_dimensions(config);
     -- Their columns in the table of pending ranges stay, unused.
-    perform tsconsole.change_key(config, columns,
+    perform tsconsole.change_key(config,
         array[format('alter table %s %s', tsconsole.qualified_name(target), tsconsole.column_list(dimensions, 'drop column %I'))],
         format('delete from tsconsole.rollup_dimension d where d.rollup_id = %s and d.column_name = any (%L)', config.id, dimensions));
 end;
 $$;
 
-comment on function tsconsole.switch_dropped(regclass, text[], text[]) is
+comment on function tsconsole.switch_dropped(regclass, text[]) is
 'Drops the columns of dimensions that a rollup no longer has.
 Example: see silver.drop_dimensions.';

@@ -40,6 +40,7 @@ comment on function tsconsole.late_condition(regclass, text, text) is
 Example: select tsconsole.late_condition(''raw.readings'', ''ts'', ''new'');';
 
 
+-- One for each type of time column: which range the setting holds cannot be said in a function for any type.
 create or replace function tsconsole.is_outside_bulk(at timestamptz, setting text) returns boolean
 language plpgsql stable
 as $$

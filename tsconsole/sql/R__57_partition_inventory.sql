@@ -187,6 +187,7 @@ begin
         from cut c cross join lateral unnest(tstzmultirange(tstzrange(c.lo, c.hi)) - tstzmultirange(tstzrange(from_time, to_time))) r
     )
     select range_agg(tstzrange(greatest(c.lo, from_time), least(c.hi, to_time))) into thawed from cut c;
+    perform tsconsole.announce_work();
     return (select coalesce(sum(tsconsole.queue_late(c, lower(r), upper(r))), 0)
             from unnest(thawed) r cross join silver.timeseries_rollup_config c where c.source_table = source);
 end;

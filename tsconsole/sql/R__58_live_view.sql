@@ -127,9 +127,9 @@ begin
         tsconsole.qualified_name(config.target_table), tsconsole.checked_last(config, bucket),
         case when has_series then format(' and not exists (select from series where series.lo = %s%s)', bucket, tsconsole.stored_series(config)) else '' end,
         tsconsole.live_columns(config, 'computed'),
-        tsconsole.with_short_bucket(config, tsconsole.aggregate_query(config, 'lower("stale range".piece)', 'upper("stale range".piece)')),
+        tsconsole.aggregate_query(config, 'lower("stale range".piece)', 'upper("stale range".piece)', bucket := tsconsole.live_bucket(config)),
         case when has_series then format(' union all select %s from series cross join lateral (%s) t', tsconsole.live_columns(config, 'computed'),
-            tsconsole.with_short_bucket(config, tsconsole.aggregate_query(config, 'series.lo', 'series.hi', condition := tsconsole.same_series(config, 'series')))) else '' end);
+            tsconsole.aggregate_query(config, 'series.lo', 'series.hi', condition := tsconsole.same_series(config, 'series'), bucket := tsconsole.live_bucket(config))) else '' end);
 end;
 $$;
 
@@ -160,10 +160,10 @@ begin
         tsconsole.live_columns(config, 'stored'),
         tsconsole.qualified_name(config.target_table), tsconsole.checked_last(config, bucket),
         tsconsole.live_columns(config, 'computed'),
-        tsconsole.with_short_bucket(config, tsconsole.aggregate_query(config, 'lower("stale range".piece)', 'upper("stale range".piece)', relation := below)),
-        tsconsole.with_short_bucket(config, tsconsole.aggregate_query(config, '(select lower(w.ranges) from whole w)', '''infinity''::timestamptz', relation := below,
+        tsconsole.aggregate_query(config, 'lower("stale range".piece)', 'upper("stale range".piece)', relation := below, bucket := tsconsole.live_bucket(config)),
+        tsconsole.aggregate_query(config, '(select lower(w.ranges) from whole w)', '''infinity''::timestamptz', relation := below, bucket := tsconsole.live_bucket(config),
             condition := format(' and (select w.pieces from whole w) > 3 and %s <@ (select w.ranges from whole w)',
-                                tsconsole.column_to_axis(config, format('s.%I', config.time_column))))));
+                                tsconsole.column_to_axis(config, format('s.%I', config.time_column)))));
 end;
 $$;
 
@@ -172,21 +172,21 @@ comment on function tsconsole.ladder_live_query(silver.timeseries_rollup_config)
 Example: select tsconsole.ladder_live_query(tsconsole.rollup(''silver.meters_1h''));';
 
 
-create or replace function tsconsole.with_short_bucket(config silver.timeseries_rollup_config, query text) returns text
+create or replace function tsconsole.live_bucket(config silver.timeseries_rollup_config) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     -- silver.time_bucket is inlined, which is fast for many rows. But what an upper level asks of a bucket repeats its whole
     -- expression as a condition on the level below, and that level's in it: plans of three levels took seconds to compile. A
     -- call stays a call. The first level reads many rows: there only what is meant for times before 1973 becomes one.
-    select case when long.bucket like 'case when %' or (tsconsole.parent_rollup(config)).id is not null
-                then replace(query, long.bucket, replace(long.bucket, 'silver.time_bucket(', 'tsconsole.bucket_start(')) else query end
-    from (select tsconsole.bucket_expression(config, format('s.%I', (config).time_column)) as bucket) long;
+    select case when usual.bucket like 'case when %' or (tsconsole.parent_rollup(config)).id is not null
+                then replace(usual.bucket, 'silver.time_bucket(', 'tsconsole.bucket_start(') end
+    from (select tsconsole.bucket_expression(config, format('s.%I', (config).time_column)) as bucket) usual;
 $$;
 
-comment on function tsconsole.with_short_bucket(silver.timeseries_rollup_config, text) is
-'A query of a live view with the calendar arithmetic of its buckets as a function call.
-Example: select tsconsole.with_short_bucket(c, tsconsole.aggregate_query(c, ''$1'', ''$2'')) from tsconsole.rollup(''silver.meters_1h'') c;';
+comment on function tsconsole.live_bucket(silver.timeseries_rollup_config) is
+'The SQL of a bucket in a live view, with calendar arithmetic as a function call; null where it is the usual one.
+Example: select tsconsole.live_bucket(tsconsole.rollup(''silver.meters_1h''));';
 
 
 create or replace function tsconsole.bucket_start(width interval, at timestamptz, zone text, origin timestamptz) returns timestamptz

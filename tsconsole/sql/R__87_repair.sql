@@ -13,6 +13,7 @@ begin
     select coalesce(sum(tsconsole.queue_late(config, d.bucket, tsconsole.next_bucket(config.rollup_interval, d.bucket, tsconsole.bucket_zone(config), config.bucket_origin))), 0)
     into queued
     from (select distinct v.bucket from silver.verify_rollup(target, from_time, to_time) v) d;
+    perform tsconsole.announce_work();
     return queued;
 end;
 $$;
