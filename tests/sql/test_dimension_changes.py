@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import psycopg
 import pytest
@@ -189,6 +190,45 @@ def test_beside_writers_and_workers_nothing_is_lost(
     run(hourly)
     assert_true_rollup(hourly, "silver.r", HOUR, keys="site")
     assert value(hourly, "select count(*) from silver.timeseries_error_log") == 0
+
+
+def test_a_late_row_of_an_open_transaction_is_not_lost(
+    hourly: psycopg.Connection, connect: Connect
+) -> None:
+    """It was logged for a series of the old key, which the new key does not know."""
+    hourly.execute("select tsconsole.begin_dimensions('silver.r', '{site}')")
+    hourly.execute("call tsconsole.build_keys('silver.r', '{ts,device,site}')")
+    writer = connect(autocommit=False)
+    writer.execute("insert into raw.readings values ('2025-03-01 10:00:30Z', 'd1', 1, 5, 9000)")
+    with ThreadPoolExecutor(1) as pool:
+        switch = "select tsconsole.switch_dimensions('silver.r', '{site}')"
+        switched = pool.submit(connect().execute, switch)
+        wait([switched], 4)
+        run(hourly)
+        writer.commit()
+        switched.result(60)
+    run(hourly)
+    assert_true_rollup(hourly, "silver.r", HOUR, keys="device, site")
+
+
+def test_meanwhile_every_stored_bucket_is_there_once(hourly: psycopg.Connection) -> None:
+    """With the old series or with the new ones, also where a late row waits for its turn."""
+    hourly.execute("call silver.add_dimensions('silver.r', '{site}')")
+    run(hourly)
+    late_row(hourly, 9000)
+    hourly.execute("update silver.timeseries_rollup_config set processing_window = '6 hours'")
+    hourly.execute("select tsconsole.retire_dimensions('silver.r', '{site}')")
+    late = "2025-03-01 10:00Z"
+    while value(hourly, "select outcome from silver.perform_step('silver.r')") == "done":
+        assert_same(
+            hourly,
+            f"select {HOUR}, device, count(*) from raw.readings where {HOUR} <> '{late}' "
+            "group by 1, 2",
+            f"select ts, device, sum(rollup_count)::bigint from silver.r where ts <> '{late}' "
+            "group by 1, 2",
+        )
+        rows = f"select sum(rollup_count) from silver.r where ts = '{late}'"
+        assert value(hourly, rows) in (60, 61)
 
 
 def test_what_the_source_no_longer_holds_keeps_its_values(db: psycopg.Connection) -> None:
