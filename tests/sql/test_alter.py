@@ -13,6 +13,7 @@ from .support import (
     column,
     create,
     create_ladder,
+    make_readings,
     make_recent_readings,
     refuse,
     run,
@@ -286,3 +287,28 @@ def test_late_rows_that_never_end_do_not_keep_a_new_measure_waiting(
         )
         hourly.execute("select silver.perform_step('silver.r_1h')")
     assert value(hourly, "select not tsconsole.is_refilling('silver.r_1h')")
+
+
+def test_a_refill_leaps_over_a_gap(db: psycopg.Connection) -> None:
+    """Between the last row and the watermark are thousands of small ranges; one step passes them."""
+    make_readings(db, 300)
+    create(db, "raw.readings", "r_1h", "1 hour", processing_window="1 hour")
+    run(db)
+    db.execute("select silver.drop_measures('silver.r_1h', '{\"power\": [\"max\"]}')")
+    db.execute("select silver.add_measures('silver.r_1h', '{\"power\": [\"max\"]}')")
+    pending = "select count(*) from tsconsole.pending_1"
+    assert value(db, pending) > 1000
+    # A step that asks for every range would take minutes; this one asks a few times.
+    db.execute(
+        "alter function tsconsole.edge_row rename to edge_row_itself;"
+        "create sequence public.asked;"
+        "create function tsconsole.edge_row(config silver.timeseries_rollup_config, direction text, "
+        "lo timestamptz, hi timestamptz, relation regclass default null) returns timestamptz "
+        "language plpgsql as 'begin perform nextval(''public.asked''); "
+        "return tsconsole.edge_row_itself(config, direction, lo, hi, relation); end'"
+    )
+    db.execute("select silver.perform_step('silver.r_1h')")
+    assert value(db, "select last_value from public.asked") < 50
+    assert value(db, pending) < 10
+    run(db)
+    assert_verified(db, "silver.r_1h")

@@ -235,6 +235,7 @@ as $$
 declare
     range tsconsole.work_range;
     first_row timestamptz;
+    last_row timestamptz;
     newest text := format(
         'select array_agg(q.id), min(q.lo), max(q.hi) from ('
         '  select p.ctid as id, p.lo, p.hi, coalesce(sum(p.hi - p.lo) over (order by p.lo desc, p.ctid rows between unbounded preceding and 1 preceding), ''0'') as above'
@@ -250,8 +251,12 @@ begin
         first_row := least(tsconsole.edge_row(config, 'min', range.lo, range.hi),
                            tsconsole.edge_row(config, 'min', range.lo, range.hi, (config).target_table));
         exit when first_row is not null;
-        -- Nothing there: done, without a run.
-        execute format('delete from %s where ctid = any ($1)', tsconsole.pending_table((config).id)) using range.entries;
+        -- Nothing there, nor down to the next row below: done, without a run. A gap may be years of small ranges.
+        last_row := greatest(tsconsole.edge_row(config, 'max', '-infinity', range.lo),
+                             tsconsole.edge_row(config, 'max', '-infinity', range.lo, (config).target_table));
+        execute format('delete from %s p where p.kind = ''r'' and p.lo > $2 and p.hi <= $3 and %s', tsconsole.pending_table((config).id),
+                       tsconsole.eligible(config, 'recompute'))
+        using (config).last_processed_time, coalesce(last_row, '-infinity'), range.hi;
     end loop;
     range.data_from := greatest(range.lo, tsconsole.bucket_floor(config, first_row));
     return range;
