@@ -87,9 +87,8 @@ def test_the_command_line_comes_before_the_settings_of_the_worker() -> None:
     options = worker_options(asked, config)
     assert (options.poll_interval, options.jobs, options.stop_within) == (3, 5, 7)
     assert not options.maintenance and worker_options(asked, WorkerConfig()).maintenance
-    asked = parser().parse_args(
-        "worker --poll 1 --jobs 2 --stop-within 0 --no-maintenance --name night".split()
-    )
+    numbers = ["--poll", "1", "--jobs", "2", "--stop-within", "0"]
+    asked = parser().parse_args(["worker", *numbers, "--no-maintenance", "--name", "night"])
     options = worker_options(asked, replace(config, maintenance=True))
     assert (options.poll_interval, options.jobs, options.stop_within) == (1, 2, 0)
     assert not options.maintenance and options.name == "night"

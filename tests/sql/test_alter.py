@@ -290,7 +290,7 @@ def test_late_rows_that_never_end_do_not_keep_a_new_measure_waiting(
 
 
 def test_a_refill_leaps_over_a_gap(db: psycopg.Connection) -> None:
-    """Between the last row and the watermark are thousands of small ranges; one step passes them."""
+    """Between the last row and the watermark are thousands of ranges; one step passes them."""
     make_readings(db, 300)
     create(db, "raw.readings", "r_1h", "1 hour", processing_window="1 hour")
     run(db)
@@ -302,9 +302,9 @@ def test_a_refill_leaps_over_a_gap(db: psycopg.Connection) -> None:
     db.execute(
         "alter function tsconsole.edge_row rename to edge_row_itself;"
         "create sequence public.asked;"
-        "create function tsconsole.edge_row(config silver.timeseries_rollup_config, direction text, "
-        "lo timestamptz, hi timestamptz, relation regclass default null) returns timestamptz "
-        "language plpgsql as 'begin perform nextval(''public.asked''); "
+        "create function tsconsole.edge_row(config silver.timeseries_rollup_config, "
+        "direction text, lo timestamptz, hi timestamptz, relation regclass default null) "
+        "returns timestamptz language plpgsql as 'begin perform nextval(''public.asked''); "
         "return tsconsole.edge_row_itself(config, direction, lo, hi, relation); end'"
     )
     db.execute("select silver.perform_step('silver.r_1h')")
