@@ -146,14 +146,14 @@ def test_every_object_has_a_comment(db: psycopg.Connection) -> None:
 
 def test_every_function_pins_its_search_path(db: psycopg.Connection) -> None:
     """Except SQL-standard bodies, which are bound at creation, procedures, which commit, and what
-    first_value and last_value call for every row, which would take twice as long, as would
-    is_outside_bulk for writers; visible_table is there to read the caller's path."""
+    first_value and last_value call for every row, which would take twice as long; visible_table
+    is there to read the caller's path."""
     unpinned = db.execute(
         f"""
         select p.oid::regprocedure::text from pg_proc as p
          where pronamespace in {SCHEMAS} and prokind = 'f' and prosqlbody is null
            and proname !~ '^((first|last)_value_step|timed_value(_result)?|(earlier|later)_value)$'
-           and proname not in ('visible_table', 'is_outside_bulk')
+           and proname <> 'visible_table'
            and not exists (select from unnest(proconfig) as setting
                             where setting = 'search_path=pg_catalog, pg_temp')
         """.encode()

@@ -257,6 +257,7 @@ async def _password(command: str) -> str:
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
     password = output.decode(errors="replace").strip()
     if process.returncode != 0 or not password:
         last = (errors.decode(errors="replace").strip().splitlines() or ["it printed nothing"])[-1]

@@ -86,6 +86,35 @@ def test_a_column_of_another_type_breaks_no_writer(
     assert_ladder(tracked)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "disable trigger all",
+        "disable trigger user",
+        "drop column site cascade, add column site integer default 7",
+    ],
+)
+def test_without_its_triggers_no_step_is_made(tracked: psycopg.Connection, change: str) -> None:
+    create(tracked, "raw.readings", "by_site", "1 hour", dimensions=["site"])
+    run(tracked)
+    try:
+        tracked.execute(f"alter table raw.readings {change}")
+    except psycopg.errors.InsufficientPrivilege:
+        pytest.skip("needs a superuser")
+    tracked.execute(
+        "insert into raw.readings (ts, device, power) values ('2025-03-01 10:00:30Z', 'd1', 5000)"
+    )
+    health = "select health_reason from silver.timeseries_operations_monitor where id = 1"
+    tracked.execute("select silver.invalidate('silver.r_1m', '2025-03-01Z', '2025-03-01 01:00Z')")
+    steps = perform(tracked, "silver.r_1m")
+    assert "its triggers named tsconsole_… were dropped or disabled" in steps[0][4]
+    assert "dropped or disabled" in value(tracked, health)
+    tracked.execute("select silver.refresh_source('raw.readings')")
+    run(tracked)
+    assert_ladder(tracked)
+    assert_true_rollup(tracked, "silver.by_site", HOUR, keys="site")
+
+
 def test_a_rollup_dropped_beside_writers_breaks_none(
     tracked: psycopg.Connection, connect: Connect
 ) -> None:

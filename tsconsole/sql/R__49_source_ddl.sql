@@ -51,7 +51,8 @@ begin
     perform tsconsole.lock_source(source) where exists (select from tsconsole.tracked_source t where t.source_table = source);
     perform tsconsole.check_fit(source, renames);
     reason := coalesce(tsconsole.recompute_reason(prepared, source, recompute),
-                       case when recompute is null then tsconsole.replaced_column(prepared, source, renames) end);
+                       case when recompute is null then tsconsole.replaced_column(prepared, source, renames) end,
+                       case when recompute is null then tsconsole.tracking_gap(source, renames) end);
     rights := coalesce(prepared.view_rights, tsconsole.live_rights(levels));
     perform tsconsole.run_briefly(tsconsole.drop_view_statements(levels));
     delete from tsconsole.prepared_source p where p.source_table = source;
@@ -265,14 +266,11 @@ Example: select tsconsole.foreign_column(tsconsole.rollup(''silver.meters_1h''),
 create or replace function tsconsole.drop_triggers(source regclass, time_column text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set client_min_messages = 'warning'
 as $$
 declare
     key text := tsconsole.tracking_key(source, time_column);
 begin
-    -- With the functions go the triggers, also where the source belongs to somebody else.
-    execute format('drop function if exists tsconsole.track_%1$s() cascade', key);
-    execute format('drop function if exists tsconsole.track_truncate_%1$s() cascade', key);
+    perform tsconsole.drop_functions(tsconsole.functions_named('track_' || key) || tsconsole.functions_named('track_truncate_' || key));
     update tsconsole.tracked_source t set condition = ''
     where t.source_table = source and t.time_column = drop_triggers.time_column;
 end;
@@ -281,6 +279,22 @@ $$;
 comment on function tsconsole.drop_triggers(regclass, text) is
 'Takes the triggers off a tracked source, until tsconsole.refresh_tracking.
 Example: see silver.prepare_source_ddl.';
+
+
+create or replace function tsconsole.tracking_gap(source regclass, renames jsonb) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- Of what was prepared, recompute_reason knows whether anybody could write meanwhile.
+    select 'late changes may not have been logged: triggers were dropped or disabled'
+    where not exists (select from tsconsole.prepared_source p where p.source_table = source)
+      and exists (select from tsconsole.tracked_source t where t.source_table = source and t.condition <> ''
+                  and not tsconsole.has_triggers(source, coalesce(renames ->> t.time_column, t.time_column)));
+$$;
+
+comment on function tsconsole.tracking_gap(regclass, jsonb) is
+'Why late changes of a tracked source may be missing that was not prepared for DDL, in words; null when none is.
+Example: select tsconsole.tracking_gap(''raw.readings'', ''{}'');';
 
 
 create or replace function tsconsole.track_again(source regclass, renames jsonb) returns void
@@ -296,13 +310,14 @@ begin
     delete from tsconsole.tracked_source t where t.source_table = source;
     foreach tracked in array known loop
         tracked.time_column := coalesce(renames ->> tracked.time_column, tracked.time_column);
-        tracked.tracked_since := case when tracked.condition = '' then clock_timestamp() else tracked.tracked_since end;
+        if not tsconsole.has_triggers(source, tracked.time_column) then
+            tracked.condition := '';
+            tracked.tracked_since := clock_timestamp();
+        end if;
         insert into tsconsole.tracked_source select tracked.*;
     end loop;
     foreach tracked in array known loop
         tracked.time_column := coalesce(renames ->> tracked.time_column, tracked.time_column);
-        -- The types of its arguments may be others now, which would make a second function.
-        perform tsconsole.drop_logger(tsconsole.tracking_key(source, tracked.time_column));
         perform tsconsole.refresh_tracking(source, tracked.time_column);
     end loop;
     -- Rewritten files are accounted for: what was missed is queued as a whole.

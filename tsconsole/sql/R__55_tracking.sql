@@ -142,23 +142,26 @@ as $$
 declare
     key text := tsconsole.tracking_key(source, time_column);
     wanted text := tsconsole.late_condition(source, time_column, 'new');
+    former oid[] := tsconsole.functions_named('track_' || key);
 begin
-    -- With other dimensions it has other arguments, and would stand beside the old one.
-    perform tsconsole.drop_logger(key);
+    -- With other dimensions they have other arguments, and stand beside the former ones.
+    perform tsconsole.drop_functions(tsconsole.functions_named('log_' || key));
     execute tsconsole.logger_source(source, time_column);
     execute tsconsole.tracker_source(source, time_column);
     execute tsconsole.truncate_tracker_source(source, time_column);
     execute tsconsole.truncate_logger_source(source, time_column);
-    -- A partition is added by its owner, who needs this right on the function then.
-    execute format('grant execute on function tsconsole.track_%1$s(), tsconsole.track_truncate_%1$s() to public', key);
-    perform tsconsole.give_to_owner('function', p.oid::regprocedure::text)
-    from pg_proc p
-    where p.pronamespace = 'tsconsole'::regnamespace and p.proname in ('log_' || key, 'log_truncate_' || key, 'track_' || key, 'track_truncate_' || key);
+    -- A writer calls the first; a partition is added by its owner, who needs the right on the other then.
+    execute (select format('grant execute on function %s to public', string_agg(f::regprocedure::text, ', '))
+             from unnest(tsconsole.functions_named('track_' || key) || tsconsole.functions_named('track_truncate_' || key)) f);
+    perform tsconsole.give_to_owner('function', f::regprocedure::text)
+    from unnest(array['log_', 'log_truncate_', 'track_', 'track_truncate_']) kind, unnest(tsconsole.functions_named(kind || key)) f;
     if wanted is distinct from (select t.condition from tsconsole.tracked_source t
-                                where t.source_table = source and t.time_column = refresh_tracking.time_column) then
+                                where t.source_table = source and t.time_column = refresh_tracking.time_column)
+       or not tsconsole.functions_named('track_' || key) <@ former then
         perform tsconsole.make_triggers(source, time_column, key);
         update tsconsole.tracked_source t set condition = wanted
         where t.source_table = source and t.time_column = refresh_tracking.time_column;
+        perform tsconsole.drop_functions(former) where not tsconsole.functions_named('track_' || key) <@ former;
     end if;
 end;
 $$;
@@ -168,22 +171,36 @@ comment on function tsconsole.refresh_tracking(regclass, text) is
 Example: select tsconsole.refresh_tracking(''raw.readings'', ''ts'');';
 
 
-create or replace function tsconsole.drop_logger(key text) returns void
-language plpgsql volatile
+create or replace function tsconsole.functions_named(name text) returns oid[]
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
+    select array(select p.oid from pg_proc p where p.pronamespace = 'tsconsole'::regnamespace and p.proname = name);
+$$;
+
+comment on function tsconsole.functions_named(text) is
+'The functions of a name in our schema, whatever their arguments.
+Example: select tsconsole.functions_named(''rollup'');';
+
+
+create or replace function tsconsole.drop_functions(functions oid[]) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set client_min_messages = 'warning'
+as $$
 declare
-    logger regprocedure;
+    f oid;
 begin
-    for logger in select p.oid from pg_proc p where p.pronamespace = 'tsconsole'::regnamespace and p.proname = 'log_' || key loop
-        execute format('drop function %s', logger);
+    -- With a tracker go the triggers that call it, also where the source belongs to somebody else.
+    foreach f in array functions loop
+        execute format('drop function %s cascade', f::regprocedure);
     end loop;
 end;
 $$;
 
-comment on function tsconsole.drop_logger(text) is
-'Drops the logger of a tracked source, whatever its arguments.
-Example: see tsconsole.refresh_tracking.';
+comment on function tsconsole.drop_functions(oid[]) is
+'Drops generated functions of a tracked source, with the triggers that call them.
+Example: select tsconsole.drop_functions(tsconsole.functions_named(''log_16384_1''));';
 
 
 create or replace function tsconsole.make_triggers(source regclass, time_column text, key text) returns void
@@ -198,7 +215,7 @@ declare
     is_owner boolean := pg_has_role((select c.relowner from pg_class c where c.oid = source), 'usage');
 begin
     foreach event in array array['insert', 'update', 'delete'] loop
-        execute format('create or replace trigger tsconsole_%1$s_%2$s after %2$s on %3$s for each row when (%4$s) execute function tsconsole.track_%1$s()',
+        execute format('create or replace trigger tsconsole_%1$s_%2$s after %2$s on %3$s for each row when (%4$s) execute function tsconsole.never_called()',
             key, event, tsconsole.qualified_name(source),
             case event when 'insert' then new_late when 'delete' then old_late else format('(%s) or (%s)', old_late, new_late) end);
         if is_owner then
@@ -222,6 +239,21 @@ comment on function tsconsole.make_triggers(regclass, text, text) is
 Example: see tsconsole.refresh_tracking.';
 
 
+create or replace function tsconsole.has_triggers(source regclass, time_column text) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select count(*) = 4 from pg_trigger t
+    where t.tgrelid = source and t.tgenabled in ('O', 'A')
+      and t.tgname in (select format('tsconsole_%s_%s', tsconsole.tracking_key(source, has_triggers.time_column), event)
+                       from unnest(array['insert', 'update', 'delete', 'truncate']) event);
+$$;
+
+comment on function tsconsole.has_triggers(regclass, text) is
+'Whether the triggers of a tracked source are all there and enabled. They go with a column that is dropped with CASCADE, too. Partitions are not looked at.
+Example: select tsconsole.has_triggers(''raw.readings'', ''ts'');';
+
+
 create or replace function tsconsole.end_tracking(source regclass, time_column text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -237,10 +269,7 @@ begin
                where c.source_table = source and c.time_column = end_tracking.time_column and c.change_tracking = 'trigger') then
         perform tsconsole.refresh_tracking(source, time_column);
     elsif exists (select from pg_class c where c.oid = source) then
-        execute format('drop function if exists tsconsole.track_%1$s() cascade', key);
-        execute format('drop function if exists tsconsole.track_truncate_%1$s() cascade', key);
-        perform tsconsole.drop_logger(key);
-        execute format('drop function if exists tsconsole.log_truncate_%s', key);
+        perform tsconsole.drop_functions(tsconsole.functions_named(kind || key)) from unnest(array['track_', 'track_truncate_', 'log_', 'log_truncate_']) kind;
         delete from tsconsole.tracked_source t where t.source_table = source and t.time_column = end_tracking.time_column;
         delete from tsconsole.source_partition p
         where p.source_table = source and not exists (select from tsconsole.tracked_source t where t.source_table = source);

@@ -17,79 +17,52 @@ Example: select id from tsconsole.tracking_rollups(''raw.readings'', ''ts'');';
 
 
 create or replace function tsconsole.late_condition(source regclass, time_column text, row_name text) returns text
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    -- A row inside an announced bulk load is logged already. Lateness is in seconds: a day would be as long as the writer's
-    -- time zone says. PostgreSQL reads the text of this condition anew for every statement: the shorter, the cheaper for
-    -- writers of single rows.
-    select format('(%1$s) and tsconsole.is_outside_bulk(%2$s.%3$I::%4$s, %5$L)',
+    -- Lateness is in seconds: a day would be as long as the writer's time zone says. PostgreSQL reads the text of this
+    -- condition anew for every statement: the shorter, the cheaper for writers of single rows.
+    select format('(%s) and tsconsole.track_%s(%s.%I%s)',
         string_agg(distinct format(case
             when c.time_type = 'timestamptz'::regtype then '%1$s.%2$I < clock_timestamp() - %3$L::interval'
             when c.time_type = 'date'::regtype then '%1$s.%2$I < ((clock_timestamp() - %3$L::interval) at time zone %4$L)::date'
             else '%1$s.%2$I < (clock_timestamp() - %3$L::interval) at time zone %4$L' end,
             row_name, c.time_column, make_interval(secs => extract(epoch from c.lateness)::float8), c.timezone), ' or '),
-        row_name, late_condition.time_column, format_type(min(c.time_type::oid::bigint)::oid, null), 'tsconsole.bulk_' || tsconsole.tracking_key(source, late_condition.time_column))
+        tsconsole.tracking_key(source, late_condition.time_column), row_name, late_condition.time_column,
+        (select string_agg(', ' || coalesce(tsconsole.row_expression(source, d.expression, d.data_type, row_name), format('null::%s', d.data_type)), '' order by d.ordinal)
+         from tsconsole.tracked_dimensions(source, late_condition.time_column) d))
     from (select distinct r.time_type, r.time_column, case when r.time_type <> 'timestamptz'::regtype then r.timezone end as timezone, t.lateness
           from tsconsole.tracking_rollups(source, late_condition.time_column) r
           join tsconsole.tracked_source t on t.source_table = r.source_table and t.time_column = r.time_column) c;
 $$;
 
 comment on function tsconsole.late_condition(regclass, text, text) is
-'The WHEN clause under which a row of a source counts as late: older than the shortest allowed lateness that any of its rollups has had.
+'The WHEN clause of a source''s row triggers: a row older than the shortest allowed lateness that any of its rollups has had is handed, with its dimensions, to the source''s tracker, which always answers false. PostgreSQL keeps the columns in a WHEN clause by their numbers, so that renaming them changes nothing.
 Example: select tsconsole.late_condition(''raw.readings'', ''ts'', ''new'');';
 
 
--- One for each type of time column: which range the setting holds cannot be said in a function for any type.
-create or replace function tsconsole.is_outside_bulk(at timestamptz, setting text) returns boolean
-language plpgsql stable
+create or replace function tsconsole.row_expression(source regclass, expression text, data_type text, row_name text) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set client_min_messages = 'warning'
 as $$
--- No SET clause, and no SQL function: both would cost more than the check. Every name is qualified.
+declare
+    definition text;
 begin
-    -- The setting is null before its first use, and '' after a transaction that used it.
-    return coalesce(not at operator(pg_catalog.<@) nullif(pg_catalog.current_setting(setting, true), '')::pg_catalog.tstzrange, true);
+    -- The view makes PostgreSQL write row_name before each column of the expression: with one table it would leave it out.
+    execute format('create temporary view tsconsole_probe as select (%s)::%s as tsconsole_expression from %s %I cross join (select 1) as beside (one)',
+        regexp_replace(expression, '^s\.', ''), data_type, tsconsole.qualified_name(source), row_name);
+    definition := pg_get_viewdef('pg_temp.tsconsole_probe'::regclass);
+    drop view pg_temp.tsconsole_probe;
+    return substring(definition from '^\s*SELECT (.*) AS tsconsole_expression\s+FROM ');
+exception when undefined_column or undefined_function or cannot_coerce or datatype_mismatch then
+    return null;
 end;
 $$;
 
-comment on function tsconsole.is_outside_bulk(timestamptz, text) is
-'Whether a row lies outside the range that silver.bulk_load announced in this transaction, if it did. Every writer of a tracked source calls it.
-Example: select tsconsole.is_outside_bulk(timestamptz ''2026-01-01'', ''tsconsole.bulk_1_1'');';
-
-grant execute on function tsconsole.is_outside_bulk(timestamptz, text) to public;
-
-
-create or replace function tsconsole.is_outside_bulk(at timestamp, setting text) returns boolean
-language plpgsql stable
-as $$
--- No SET clause, and no SQL function: both would cost more than the check. Every name is qualified.
-begin
-    -- The setting is null before its first use, and '' after a transaction that used it.
-    return coalesce(not at operator(pg_catalog.<@) nullif(pg_catalog.current_setting(setting, true), '')::pg_catalog.tsrange, true);
-end;
-$$;
-
-comment on function tsconsole.is_outside_bulk(timestamp, text) is
-'Whether a row lies outside the range that silver.bulk_load announced in this transaction, if it did. Every writer of a tracked source calls it.
-Example: select tsconsole.is_outside_bulk(timestamp ''2026-01-01'', ''tsconsole.bulk_1_1'');';
-
-grant execute on function tsconsole.is_outside_bulk(timestamp, text) to public;
-
-
-create or replace function tsconsole.is_outside_bulk(at date, setting text) returns boolean
-language plpgsql stable
-as $$
--- No SET clause, and no SQL function: both would cost more than the check. Every name is qualified.
-begin
-    -- The setting is null before its first use, and '' after a transaction that used it.
-    return coalesce(not at operator(pg_catalog.<@) nullif(pg_catalog.current_setting(setting, true), '')::pg_catalog.daterange, true);
-end;
-$$;
-
-comment on function tsconsole.is_outside_bulk(date, text) is
-'Whether a row lies outside the range that silver.bulk_load announced in this transaction, if it did. Every writer of a tracked source calls it.
-Example: select tsconsole.is_outside_bulk(date ''2026-01-01'', ''tsconsole.bulk_1_1'');';
-
-grant execute on function tsconsole.is_outside_bulk(date, text) to public;
+comment on function tsconsole.row_expression(regclass, text, text, text) is
+'A dimension as an expression over the row of a trigger; null when the source has no such columns any more.
+Example: select tsconsole.row_expression(''raw.readings'', ''(upper(site))'', ''text'', ''new'');';
 
 
 create or replace function tsconsole.tracked_dimensions(source regclass, time_column text)
@@ -151,84 +124,73 @@ Example: select tsconsole.log_statement(tsconsole.rollup(''silver.meters_1m''));
 
 
 create or replace function tsconsole.tracker_source(source regclass, time_column text) returns text
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select format(
-        'create or replace function tsconsole.track_%s() returns trigger language plpgsql as %L',
-        tsconsole.tracking_key(source, time_column),
-        E'#variable_conflict use_column\ndeclare\n    is_counted boolean;\n    granule text;\n    series text;\n    remembered text;\n    logged integer;\nbegin\n'
-        || E'    if tg_op <> ''INSERT'' then\n' || tsconsole.tracker_block(source, time_column, 'old') || E'    end if;\n'
-        || E'    if tg_op <> ''DELETE'' then\n' || tsconsole.tracker_block(source, time_column, 'new') || E'    end if;\n'
-        || E'    return null;\nend;');
+    select format('create or replace function tsconsole.track_%s(at %s%s) returns boolean language plpgsql volatile as %L',
+        k.key, k.time_type, u.arguments, format($body$
+declare
+    granule text := case when pg_catalog.isfinite(at) then %1$s end;
+    series text;
+    remembered text;
+    logged integer;
+begin
+    -- A setting is null before its first use, and empty after a transaction that used it.
+    if granule is null or granule operator(pg_catalog.=) pg_catalog.current_setting('tsconsole.late_%2$s', true) then
+        return false;
+    elsif at operator(pg_catalog.<@) nullif(pg_catalog.current_setting('tsconsole.bulk_%2$s', true), '')::pg_catalog.%3$s then
+        -- Its bucket was queued whole, like every bucket that the range touches.
+        perform pg_catalog.set_config('tsconsole.late_%2$s', granule, true);
+        return false;
+    end if;
+    series := pg_catalog.concat(granule, '|', row(%4$s));
+    if series operator(pg_catalog.=) pg_catalog.current_setting('tsconsole.late_%2$s', true) then
+        return false;
+    end if;
+    remembered := pg_catalog.current_setting('tsconsole.logged_%2$s', true);
+    logged := case when pg_catalog.split_part(remembered, '|', 1) operator(pg_catalog.=) granule
+                   then pg_catalog.split_part(remembered, '|', 2)::pg_catalog.int4 operator(pg_catalog.+) 1 else %5$s end;
+    perform tsconsole.log_%2$s(at%6$s, logged operator(pg_catalog.>) 3);
+    perform pg_catalog.set_config('tsconsole.late_%2$s', case when logged operator(pg_catalog.>) 3 then granule else series end, true),
+            pg_catalog.set_config('tsconsole.logged_%2$s', pg_catalog.concat(granule, '|', logged), true);
+    return false;
+end;
+$body$,
+            -- All rollups whose buckets are as wide share one. The bytes are exact, and cheaper to make than any text.
+            (select format('pg_catalog.encode(%s, ''hex'')', string_agg(format('pg_catalog.%s(%s)', k.send, b.start), ' operator(pg_catalog.||) ' order by b.start))
+             from (select distinct tsconsole.bucket_expression(r, 'at') as start from tsconsole.tracking_rollups(source, time_column) r) b),
+            k.key, k.range_type, u.names, case when u.is_known then 1 else 4 end, ', ' || nullif(u.names, '')))
+    from (select tsconsole.tracking_key(source, time_column) as key, c.base_name as time_type, t.range_type, t.send
+          from tsconsole.columns(source) c
+          join (values ('date', 'daterange', 'date_send'), ('timestamp without time zone', 'tsrange', 'timestamp_send'),
+                       ('timestamp with time zone', 'tstzrange', 'timestamptz_send')) t (base_name, range_type, send) using (base_name)
+          where c.column_name = tracker_source.time_column) k,
+         (select coalesce(string_agg('u' || d.ordinal, ', ' order by d.ordinal), '') as names,
+                 string_agg(format(', u%s %s', d.ordinal, d.data_type), '' order by d.ordinal) as arguments,
+                 coalesce(bool_and(tsconsole.row_expression(source, d.expression, d.data_type, 'new') is not null), true) as is_known
+          from tsconsole.tracked_dimensions(source, tracker_source.time_column) d) u;
 $$;
 
 comment on function tsconsole.tracker_source(regclass, text) is
-'The CREATE FUNCTION of a source''s row trigger function. It runs as the writer and calls the logger only when the bucket or the series is another than the last one logged in this transaction; from the fourth series of a bucket on, the bucket is logged whole.
+'The CREATE FUNCTION of a source''s tracker, which the WHEN clause of its row triggers calls for every late row. It runs as the writer and calls the logger only when the bucket or the series is another than the last one logged in this transaction, and not inside the range of silver.bulk_load; from the fourth series of a bucket on, or when a dimension is not known any more, the bucket is logged whole. It answers false, so that no trigger is queued.
 Example: select tsconsole.tracker_source(''raw.readings'', ''ts'');';
 
 
-create or replace function tsconsole.tracker_block(source regclass, time_column text, row_name text) returns text
-language sql stable
+create or replace function tsconsole.never_called() returns trigger
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-    -- A column that was renamed, or whose name another one has now, must not fail the writer: the whole source is queued
-    -- then, and the next step says what is wrong.
-    select format($block$        begin
-            if %9$s then
-                raise undefined_column;
-            end if;
-            is_counted := pg_catalog.isfinite(%1$s.%2$I);
-            granule := pg_catalog.concat_ws(',', %3$s);
-            series := granule %4$s;
-        exception when undefined_column or undefined_function then
-            is_counted := true;
-            granule := 'renamed';
-            series := granule;
-        end;
-        remembered := pg_catalog.current_setting('tsconsole.late_%5$s', true);
-        if is_counted and remembered is distinct from series and remembered is distinct from granule then
-            if granule = 'renamed' then
-                logged := 4;
-                perform tsconsole.log_truncate_%5$s(%7$s);
-            else
-                remembered := pg_catalog.current_setting('tsconsole.logged_%5$s', true);
-                logged := case when pg_catalog.split_part(remembered, '|', 1) = granule then pg_catalog.split_part(remembered, '|', 2)::integer + 1 else 1 end;
-                perform tsconsole.log_%5$s(%1$s.%2$I%6$s, logged > 3%8$s);
-            end if;
-            perform pg_catalog.set_config('tsconsole.late_%5$s', case when logged > 3 then granule else series end, true),
-                    pg_catalog.set_config('tsconsole.logged_%5$s', granule || '|' || logged, true);
-        end if;
-$block$,
-        row_name, time_column,
-        coalesce((select string_agg(distinct format('extract(epoch from %s)', tsconsole.bucket_expression(r, format('%s.%I', row_name, r.time_column))), ', ')
-         from tsconsole.tracking_rollups(source, time_column) r), '0'),
-        '|| ''|'' || row(' || nullif(u.list, '') || ')::text',
-        tsconsole.tracking_key(source, time_column),
-        ', ' || nullif(u.list, ''),
-        source::oid,
-        -- An expression over a virtual column, which has no value yet when a trigger looks: log whole buckets.
-        case when exists (select from pg_attribute a where a.attrelid = source and a.attgenerated = 'v' and not a.attisdropped)
-                  and exists (select from tsconsole.tracked_dimensions(source, time_column) d where d.expression !~ '^s\.') then ' or true' else '' end,
-        (select string_agg(format('pg_catalog.pg_typeof(%s.%I) operator(pg_catalog.<>) %L::pg_catalog.regtype', row_name, c.column_name, format_type(a.atttypid, null)), ' or ' order by a.attnum)
-         from tsconsole.columns(source) c join pg_attribute a on a.attrelid = source and a.attname = c.column_name
-         where c.column_name = time_column or exists (
-             select from tsconsole.tracked_dimensions(source, time_column) d where d.expression = format('s.%I', c.column_name))))
-    from (select coalesce(string_agg(case
-              -- A virtual column has no value yet when a trigger looks: compute it.
-              when v.generated is not null then format('(select %s from (select %s.*) s)', v.generated, row_name)
-              when d.expression ~ '^s\.("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)$' then row_name || substr(d.expression, 2)
-              else format('(select %s from (select %s.*) s)', d.expression, row_name) end, ', ' order by d.ordinal), '') as list
-          from tsconsole.tracked_dimensions(source, time_column) d
-          left join lateral (
-              select pg_get_expr(g.adbin, g.adrelid) as generated
-              from pg_attribute a join pg_attrdef g on g.adrelid = a.attrelid and g.adnum = a.attnum
-              where a.attrelid = source and a.attgenerated = 'v' and d.expression = format('s.%I', a.attname)) v on true) u;
+begin
+    return null;
+end;
 $$;
 
-comment on function tsconsole.tracker_block(regclass, text, text) is
-'The part of a row trigger function that looks at the old or the new row.
-Example: select tsconsole.tracker_block(''raw.readings'', ''ts'', ''new'');';
+comment on function tsconsole.never_called() is
+'The function of all row triggers on tracked sources. Their WHEN clauses do the work and answer false, which is several times cheaper than calling a trigger function for each row.
+Example: see tsconsole.late_condition.';
+
+-- A partition is added by its owner, who needs this right then.
+grant execute on function tsconsole.never_called() to public;
 
 
 create or replace function tsconsole.truncate_tracker_source(source regclass, time_column text) returns text

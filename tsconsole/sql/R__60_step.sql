@@ -357,12 +357,16 @@ begin
         raise exception 'column % of source % is not the one that % was made for', quote_ident(other), (config).source_name, (config).target_name using
             errcode = 'TS004',
             hint = format('Give the old column its name back, or fit the rollups to the new one: select silver.refresh_source(%L);', (config).source_name);
+    elsif (config).change_tracking = 'trigger' and not tsconsole.has_triggers((config).source_table, (config).time_column) then
+        raise exception 'late changes of % are not logged: its triggers named tsconsole_… were dropped or disabled', (config).source_name using
+            errcode = 'TS004',
+            hint = format('Bring them back, and compute again what changed meanwhile: select silver.refresh_source(%L);', (config).source_name);
     end if;
 end;
 $$;
 
 comment on function tsconsole.check_relations(silver.timeseries_rollup_config) is
-'Refuses to work on a rollup whose source or target is gone (TS002), or whose source has another column under a name that it reads (TS004).
+'Refuses to work on a rollup whose source or target is gone (TS002), or whose source has another column under a name that it reads or lacks its triggers (TS004).
 Example: select tsconsole.check_relations(tsconsole.rollup(''silver.meters_1h''));';
 
 
