@@ -49,12 +49,13 @@ as $$
 declare
     definition text;
 begin
-    -- The view makes PostgreSQL write row_name before each column of the expression: with one table it would leave it out.
-    execute format('create temporary view tsconsole_probe as select (%s)::%s as tsconsole_expression from %s %I cross join (select 1) as beside (one)',
-        regexp_replace(expression, '^s\.', ''), data_type, tsconsole.qualified_name(source), row_name);
+    -- The view makes PostgreSQL write the name of the row before each column: with one table it would leave it out.
+    -- Not row_name at once: views had tables of the names new and old until 16.
+    execute format('create temporary view tsconsole_probe as select (%s)::%s as tsconsole_expression from %s tsconsole_row cross join (select 1) as beside (one)',
+        regexp_replace(expression, '^s\.', ''), data_type, tsconsole.qualified_name(source));
     definition := pg_get_viewdef(to_regclass('pg_temp.tsconsole_probe'));
     execute 'drop view pg_temp.tsconsole_probe';
-    return substring(definition from '^\s*SELECT (.*) AS tsconsole_expression\s+FROM ');
+    return replace(substring(definition from '^\s*SELECT (.*) AS tsconsole_expression\s+FROM '), 'tsconsole_row.', row_name || '.');
 exception when undefined_column or undefined_function or cannot_coerce or datatype_mismatch then
     return null;
 end;
