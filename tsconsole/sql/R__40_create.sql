@@ -218,10 +218,11 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- No key: a step deletes by ctid what it claimed. Short-lived rows want an eager autovacuum.
+    -- No key: a step deletes by ctid what it claimed. Short-lived rows want an eager autovacuum, and the monitor looks into
+    -- a table only while it has a page.
     execute format(
         'create table %s (lo timestamptz not null, hi timestamptz not null check (hi > lo), all_series boolean not null%s, kind "char" not null) '
-        'with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200)',
+        'with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 0)',
         tsconsole.pending_table(rollup_id),
         (select string_agg(format(', d%s %s', d.position, d.data_type), '' order by d.position)
          from tsconsole.rollup_dimension d where d.rollup_id = make_pending_table.rollup_id));

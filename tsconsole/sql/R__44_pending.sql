@@ -138,54 +138,21 @@ comment on function tsconsole.say_what_is_covered(silver.timeseries_rollup_confi
 Example: select tsconsole.say_what_is_covered(tsconsole.rollup(''silver.meters_1h''), ''2026-01-01 10:20'', ''2026-01-02'');';
 
 
-create or replace function tsconsole.pending_ranges(rollup_id bigint) returns bigint
-language plpgsql stable
+create or replace function tsconsole.pending_work(config silver.timeseries_rollup_config, out ranges bigint, out history_left interval)
+language plpgsql stable strict
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    pending regclass := to_regclass(tsconsole.pending_table(rollup_id));
-    found_ranges bigint;
 begin
-    -- Most rollups have nothing pending, and a monitor asks for all of them every other second: a query that is planned
-    -- each time would cost ten times as much as this.
-    if pg_relation_size(pending) = 0 then
-        return 0;
-    end if;
     -- What lies above the watermark is no debt: the frontier will compute it anyway.
-    execute format('select count(*) from (select from %s p where p.lo < $1 limit 100000) q', tsconsole.pending_table(rollup_id))
-    into found_ranges
-    using (select c.last_processed_time from silver.timeseries_rollup_config c where c.id = pending_ranges.rollup_id);
-    return found_ranges;
+    execute format('select (select count(*) from (select from %1$s p where p.lo < $1 limit 100000) q), (select sum(p.hi - p.lo) from %1$s p where p.kind = ''h'')',
+        tsconsole.pending_table((config).id))
+    into ranges, history_left using (config).last_processed_time;
 exception when undefined_table then
     -- The rollup is being dropped.
-    return 0;
+    ranges := 0;
 end;
 $$;
 
-comment on function tsconsole.pending_ranges(bigint) is
-'How many pending ranges a rollup has below its watermark; counts to 100,000 at most.
-Example: select tsconsole.pending_ranges(1);';
-
-
-create or replace function tsconsole.history_left(rollup_id bigint) returns interval
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    pending regclass := to_regclass(tsconsole.pending_table(rollup_id));
-    remaining interval;
-begin
-    if pg_relation_size(pending) = 0 then
-        return null;
-    end if;
-    execute format('select sum(hi - lo) from %s where kind = ''h''', tsconsole.pending_table(rollup_id)) into remaining;
-    return remaining;
-exception when undefined_table then
-    -- The rollup is being dropped.
-    return null;
-end;
-$$;
-
-comment on function tsconsole.history_left(bigint) is
-'The length of history that is not rolled up yet; null when none is left.
-Example: select tsconsole.history_left(1);';
+comment on function tsconsole.pending_work(silver.timeseries_rollup_config) is
+'How many pending ranges a rollup has below its watermark (counted to 100,000 at most), and the length of history that is not rolled up yet; null when none is left.
+Example: select p.* from tsconsole.rollup(''silver.meters_1h'') c, tsconsole.pending_work(c) p;';

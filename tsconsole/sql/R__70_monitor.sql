@@ -99,40 +99,40 @@ select c.id, c.source_table, c.target_table,
        w.next_retry_time,
        h.health_status,
        coalesce(e.error_message, past.error_message) as latest_error,
-       runs.avg_duration,
+       runs.took / nullif(runs.runs, 0) as avg_duration,
        round(100.0 * runs.runs / nullif(runs.runs + past.recent_errors, 0), 1) as success_rate,
        h.health_reason,
-       tsconsole.axis_clock(c) - nullif(c.last_processed_time, '-infinity') as lag,
-       case when q.any_pending then tsconsole.pending_ranges(c.id) else 0 end as pending_ranges,
+       n.clock - nullif(c.last_processed_time, '-infinity') as lag,
+       coalesce(p.ranges, 0) as pending_ranges,
        r.worker_pid,
        c.rollup_interval,
        c.max_retries,
        extract(epoch from (c.history_to - c.history_from) - p.history_left)::float8
            / nullif(extract(epoch from c.history_to - c.history_from), 0)::float8 as backfill_fraction,
-       runs.rows_per_second,
+       runs.rows_read / nullif(extract(epoch from runs.took), 0)::float8 as rows_per_second,
        runs.last_duration,
-       make_interval(secs => (extract(epoch from p.history_left) * runs.history_took / nullif(extract(epoch from runs.history_covered), 0))::float8) as backfill_remaining,
-       runs.history_rows / nullif(runs.history_took, 0)::float8 as backfill_rows_per_second,
+       p.history_left * (extract(epoch from runs.history_took) / nullif(extract(epoch from runs.history_covered), 0))::float8 as backfill_remaining,
+       runs.history_rows / nullif(extract(epoch from runs.history_took), 0)::float8 as backfill_rows_per_second,
        coalesce(60 * runs.late_rows / extract(epoch from least(interval '10 minutes',
            -- As far as the 20 runs reach back, when they are less than 10 minutes.
            case when runs.runs = 20 then greatest(clock_timestamp() - runs.since, interval '1 second') end))::float8, 0) as late_rows_per_minute
 from silver.timeseries_rollup_config c
--- Most rollups have nothing pending, and that their table has no page is known at once. offset 0: not once more for each use.
-cross join lateral (select pg_relation_size(to_regclass(tsconsole.pending_table(c.id))) is distinct from 0 as any_pending offset 0) q
-cross join lateral (select case when q.any_pending then tsconsole.history_left(c.id) end as history_left offset 0) p
-left join lateral (
-    select s.worker_pid, s.started_at from tsconsole.running_steps() s where s.rollup_id = c.id order by s.started_at limit 1) r on true
-left join lateral (
-    select t.* from tsconsole.retry t where t.rollup_id = c.id order by t.gave_up_at nulls last, t.next_retry_time limit 1) w on true
+-- What is asked of every rollup decides what a monitor of a thousand costs. Most times are the clock's own; most rollups
+-- have nothing pending, and that their table has no page is known at once; few run, and few fail.
+cross join lateral (select case when c.time_type = 'timestamptz'::regtype then clock_timestamp() else tsconsole.axis_clock(c) end as clock) n
+left join lateral tsconsole.pending_work(case when pg_relation_size(to_regclass('tsconsole.pending_' || c.id)) > 0 then c end) p on true
+left join (
+    select distinct on (s.rollup_id) s.rollup_id, s.worker_pid, s.started_at from tsconsole.running_steps() s order by s.rollup_id, s.started_at) r on r.rollup_id = c.id
+left join (
+    select distinct on (t.rollup_id) t.* from tsconsole.retry t order by t.rollup_id, t.gave_up_at nulls last, t.next_retry_time) w on w.rollup_id = c.id
 left join silver.timeseries_error_log e on e.id = w.error_id
 cross join lateral (
-    select count(*) as runs, avg(l.duration) as avg_duration, min(l.start_time) as since,
+    select count(*) as runs, sum(l.duration) as took, sum(l.rows_read::float8) as rows_read, min(l.start_time) as since,
            (array_agg(l.rows_read order by l.id desc))[1] as last_rows,
            (array_agg(l.duration order by l.id desc))[1] as last_duration,
-           sum(l.rows_read) / nullif(extract(epoch from sum(l.duration)), 0)::float8 as rows_per_second,
-           extract(epoch from sum(l.duration) filter (where l.work = 'history')) as history_took,
+           sum(l.duration) filter (where l.work = 'history') as history_took,
            sum(l.window_end - l.window_start) filter (where l.work = 'history') as history_covered,
-           sum(l.rows_read) filter (where l.work = 'history') as history_rows,
+           sum(l.rows_read::float8) filter (where l.work = 'history') as history_rows,
            sum(l.rows_written + l.rows_deleted) filter (where l.work = 'recompute' and l.end_time > clock_timestamp() - interval '10 minutes') as late_rows
     from (select * from silver.timeseries_refresh_log l where l.rollup_id = c.id order by l.id desc limit 20) l) runs
 cross join lateral (
@@ -166,8 +166,9 @@ cross join lateral (
         when state.stands then format('no step has run for %s%s: is a worker up?', tsconsole.in_words(state.idle), state.backfill)
         else 'up to date' || state.backfill end as health_reason
     from (select
-        case when not exists (select from pg_class k where k.oid = c.source_table) then 'source ' || c.source_name
-             when not exists (select from pg_class k where k.oid = c.target_table) then 'target ' || c.target_name end as gone,
+        -- Null for a table that is gone, and a tenth of what a look into pg_class takes.
+        case when pg_table_is_visible(c.source_table) is null then 'source ' || c.source_name
+             when pg_table_is_visible(c.target_table) is null then 'target ' || c.target_name end as gone,
         (select format('stopped for DDL on %1$s since %2$s ago: call silver.refresh_source(''%1$s'')', tsconsole.qualified_name(p.source_table), tsconsole.in_words(clock_timestamp() - p.prepared_at))
          from tsconsole.prepared_source p where p.source_table = c.source_table) as prepared,
         clock_timestamp() - r.started_at as ran,
@@ -192,8 +193,8 @@ language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
     with rollup as (
-        select c.id, c.history_to - c.history_from as total, coalesce(tsconsole.history_left(c.id), '0') as left_over
-        from tsconsole.rollup(target) c
+        select p.ranges, c.history_to - c.history_from as total, coalesce(p.history_left, '0') as left_over, c.id
+        from tsconsole.rollup(target) c, tsconsole.pending_work(c) p
     ), recent as (
         select sum(l.rows_read) as read_rows, extract(epoch from sum(l.duration)) as took, sum(l.window_end - l.window_start) as covered
         from (select * from silver.timeseries_refresh_log l
@@ -205,7 +206,7 @@ as $$
            (n.read_rows / nullif(n.took, 0))::float8,
            case when r.left_over = '0' then '0'
                 else make_interval(secs => (extract(epoch from r.left_over) * n.took / nullif(extract(epoch from n.covered), 0))::float8) end,
-           tsconsole.pending_ranges(r.id)
+           r.ranges
     from rollup r cross join recent n;
 $$;
 
