@@ -291,6 +291,8 @@ class RollupDefinition:
     processing_window: str | None
     chunk_interval: str
     retention_period: str | None
+    retention_action: str
+    """What becomes of older partitions: drop or archive."""
     source_retention: str | None
     max_retries: int
     alert_threshold: str

@@ -59,7 +59,7 @@ DEFINITION = """
            c.refresh_interval::text as refresh_interval,
            c.processing_window::text as processing_window,
            c.chunk_interval::text as chunk_interval,
-           c.retention_period::text as retention_period,
+           c.retention_period::text as retention_period, d.retention_action,
            c.source_retention::text as source_retention,
            c.max_retries, c.alert_threshold::text as alert_threshold,
            c.max_execution_time::text as max_execution_time, c.change_tracking,

@@ -82,7 +82,7 @@ def settings_text(definition: RollupDefinition, colours: Palette, width: int) ->
         ("look-back", _interval(definition.look_back_window, "from the first row")),
         ("step", _interval(definition.processing_window, "as long as was learned")),
         ("partitions", f"{_interval(definition.chunk_interval)}, {definition.partition_manager}"),
-        ("retention", _interval(definition.retention_period, "for ever")),
+        ("retention", _retention(definition)),
         ("source keeps", _interval(definition.source_retention, "everything")),
         ("retries", f"{definition.max_retries}, then it waits for you"),
         ("alerts after", _interval(definition.alert_threshold)),
@@ -96,6 +96,13 @@ def settings_text(definition: RollupDefinition, colours: Palette, width: int) ->
         lines.append(f"\n{' ' * LABEL}".join(folded) + "\n")
     lines.rstrip()
     return lines
+
+
+def _retention(definition: RollupDefinition) -> str:
+    """How long rows are kept, and what becomes of them then where that is not to go."""
+    kept = _interval(definition.retention_period, "for ever")
+    is_archived = definition.retention_period and definition.retention_action == "archive"
+    return f"{kept}, then archived" if is_archived else kept
 
 
 def measures_text(measures: object) -> str:

@@ -2,11 +2,14 @@
 
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
+-- A column of its result is new.
+drop function if exists tsconsole.rollup_definition(regclass);
+
 create or replace function tsconsole.rollup_definition(target regclass)
 returns table (
     target_table regclass, source_table regclass, reads_rollup boolean, time_column text, time_type regtype, rollup_interval interval,
     timezone text, bucket_origin timestamptz, look_back_window interval, allowed_lateness interval, refresh_interval interval,
-    processing_window interval, chunk_interval interval, retention_period interval, source_retention interval, max_retries integer,
+    processing_window interval, chunk_interval interval, retention_period interval, retention_action text, source_retention interval, max_retries integer,
     alert_threshold interval, max_execution_time interval, change_tracking text, partition_manager text, is_active boolean,
     last_processed_time timestamptz, created_at timestamptz, created_by text,
     dimensions text[], measures jsonb, ladder text[], create_statement text, step_query text
@@ -16,7 +19,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select c.target_table, c.source_table, (tsconsole.parent_rollup(c)).id is not null, c.time_column, c.time_type, c.rollup_interval,
            c.timezone, c.bucket_origin, c.look_back_window, c.allowed_lateness, c.refresh_interval,
-           c.processing_window, c.chunk_interval, c.retention_period, c.source_retention, c.max_retries,
+           c.processing_window, c.chunk_interval, c.retention_period, coalesce(c.retention_action, 'drop'), c.source_retention, c.max_retries,
            c.alert_threshold, c.max_execution_time, c.change_tracking, c.partition_manager, c.is_active,
            nullif(c.last_processed_time, '-infinity'), c.created_at, c.created_by,
            tsconsole.dimension_arguments(c.id), tsconsole.measure_arguments(c.id),
@@ -86,8 +89,14 @@ Example: select tsconsole.ladder_of(''silver.meters_1h'');';
 create or replace function tsconsole.create_statement(config silver.timeseries_rollup_config) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
+-- Whoever runs it may have other styles than who is shown it.
+set intervalstyle = 'postgres'
+set datestyle = 'ISO, YMD'
 as $$
     select format(E'select silver.create_rollup_table(\n    %s);', string_agg(format('%s := %s', a.name, a.value), E',\n    ' order by a.rank))
+        || case when (config).retention_action = 'archive'
+                then format(E'\nselect silver.set_retention(%L, %L, %L);', tsconsole.qualified_name((config).target_table), (config).retention_period, 'archive')
+                else '' end
     from (values
         (1, 'source_table_name', format('%L', tsconsole.qualified_name((config).source_table)), true),
         (2, 'target_table_name', format('%L', tsconsole.qualified_name((config).target_table)), true),
@@ -107,11 +116,13 @@ as $$
         (16, 'max_retries', (config).max_retries::text, (config).max_retries <> 8),
         (17, 'alert_threshold', format('%L', (config).alert_threshold), (config).alert_threshold <> '1 hour'),
         (18, 'max_execution_time', format('%L', (config).max_execution_time), (config).max_execution_time <> '1 hour'),
-        (19, 'change_tracking', format('%L', (config).change_tracking), (config).change_tracking <> 'none')
+        (19, 'change_tracking', format('%L', (config).change_tracking), (config).change_tracking <> 'ladder'),
+        (20, 'partition_manager', format('%L', (config).partition_manager), (config).partition_manager <> 'native'),
+        (21, 'is_active', (config).is_active::text, not (config).is_active)
     ) a (rank, name, value, is_wanted)
     where a.is_wanted;
 $$;
 
 comment on function tsconsole.create_statement(silver.timeseries_rollup_config) is
-'The call of silver.create_rollup_table that would create a rollup again.
+'The call of silver.create_rollup_table that would create a rollup again with its present settings, and one of silver.set_retention when old partitions are archived.
 Example: select tsconsole.create_statement(tsconsole.rollup(''silver.meters_1h''));';
