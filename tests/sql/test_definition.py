@@ -26,7 +26,7 @@ SETTINGS: dict[str, Any] = {
     "is_active": False,
     "retention_action": "archive",
 }
-"""One value for each setting that somebody can choose, other than what it is when nothing is said."""
+"""One value for each setting that somebody can choose, other than the usual one."""
 
 FOUND_OR_GIVEN = {"source_table", "target_table", "source_name", "target_name", "time_column",
                   "time_type", "rollup_interval", "partition_manager"}  # fmt: skip
@@ -42,8 +42,8 @@ def config(db: psycopg.Connection, target: str) -> dict[str, Any]:
     """The configuration of a rollup, without what it is by its history."""
     row = value(
         db,
-        "select to_jsonb(c) || jsonb_build_object('dimensions', tsconsole.dimension_arguments(c.id), "
-        "'measures', tsconsole.measure_arguments(c.id)) from tsconsole.rollup(%s) c",
+        "select to_jsonb(c) || jsonb_build_object("
+        "'dimensions', tsconsole.dimension_arguments(c.id), 'measures', tsconsole.measure_arguments(c.id)) from tsconsole.rollup(%s) c",
         [target],
     )
     row["retention_action"] = row["retention_action"] or "drop"
@@ -61,8 +61,11 @@ def create_again(db: psycopg.Connection, target: str) -> None:
 
 def test_every_setting_comes_back(db: psycopg.Connection) -> None:
     """A column that is new in the configuration must be said here to be a setting or not."""
-    columns = column(db, "select attname::text from pg_attribute where attnum > 0 and not "
-                         "attisdropped and attrelid = 'silver.timeseries_rollup_config'::regclass")  # fmt: skip
+    columns = column(
+        db,
+        "select attname::text from pg_attribute where attnum > 0 and not attisdropped "
+        "and attrelid = 'silver.timeseries_rollup_config'::regclass",
+    )
     assert set(columns) == SETTINGS.keys() | FOUND_OR_GIVEN | PROGRESS
     make_readings(db, 100)
     create(db, "raw.readings", "usual", "1 hour")
