@@ -43,7 +43,8 @@ def config(db: psycopg.Connection, target: str) -> dict[str, Any]:
     row = value(
         db,
         "select to_jsonb(c) || jsonb_build_object("
-        "'dimensions', tsconsole.dimension_arguments(c.id), 'measures', tsconsole.measure_arguments(c.id)) from tsconsole.rollup(%s) c",
+        "'dimensions', tsconsole.dimension_arguments(c.id), "
+        "'measures', tsconsole.measure_arguments(c.id)) from tsconsole.rollup(%s) c",
         [target],
     )
     row["retention_action"] = row["retention_action"] or "drop"
