@@ -9,9 +9,10 @@ from datetime import timezone
 
 import pytest
 
-from tsconsole.arguments import ArgumentError, creation_request, moment, worker_options
+from tsconsole.arguments import creation_request, moment, worker_options
 from tsconsole.cli import parser
 from tsconsole.config import WorkerConfig
+from tsconsole.errors import ArgumentError
 from tsconsole.models import LadderRequest, RollupRequest
 
 

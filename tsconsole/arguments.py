@@ -10,14 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from tsconsole.config import WorkerConfig
-from tsconsole.errors import TsconsoleError
+from tsconsole.errors import ArgumentError
 from tsconsole.intervals import interval_text
 from tsconsole.models import LadderRequest, RollupRequest
 from tsconsole.worker.options import WorkerOptions
-
-
-class ArgumentError(TsconsoleError):
-    """An argument has a value that means nothing."""
 
 
 def creation_request(arguments: Namespace) -> RollupRequest | LadderRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import io
 import os
 import re
@@ -12,17 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tsconsole import (
-    __version__,
-    commands,
-    config_commands,
-    partition_commands,
-    schedule_command,
-)
+from tsconsole import __version__
 from tsconsole.errors import TsconsoleError
 from tsconsole.output import Output
-
-Run = Callable[[argparse.Namespace, Output], int]
 
 INTERRUPTED = 130
 BAD_INPUT = 2
@@ -58,13 +51,42 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
+class Command:
+    """What a subcommand runs. Its module is imported no sooner: the console starts without it."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module, self._name = module, name
+
+    def __call__(self, arguments: argparse.Namespace, output: Output) -> int:
+        """Run it and return the exit code."""
+        return int(self._function(arguments, output))
+
+    @property
+    def description(self) -> str:
+        """What it does."""
+        return (self._function.__doc__ or "").strip()
+
+    @property
+    def _function(self) -> Callable[[argparse.Namespace, Output], int]:
+        found: Callable[[argparse.Namespace, Output], int]
+        found = getattr(importlib.import_module(f"tsconsole.{self._module}"), self._name)
+        return found
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one sentence and the place to read more."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.command: Command | None = None
         # What begins with - and a digit is a value (the core says why -5m is none), no option.
         self._negative_number_matcher = re.compile(r"-\d.*")
+
+    def format_help(self) -> str:
+        """The help; what a command does is said where it is done."""
+        if self.command is not None:
+            self.description = self.command.description
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end."""
@@ -86,18 +108,18 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--record", type=Path, metavar="FILE", help="keep what the console shows, for `replay`"
     )
-    top.set_defaults(run=commands.console)
+    top.set_defaults(run=Command("console_commands", "console"))
     subcommands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
 
-    for name, run, help_text, add_options in _COMMANDS:
+    for name, module, help_text, add_options in _COMMANDS:
         command = subcommands.add_parser(
             name,
             help=help_text,
-            description=(run.__doc__ or help_text).strip(),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             parents=[shared],
         )
-        command.set_defaults(run=run)
+        command.command = Command(module, name)
+        command.set_defaults(run=command.command)
         add_options(command)
     return top
 
@@ -259,43 +281,44 @@ def _rows(text: str) -> int:
     return rows
 
 
-_COMMANDS: tuple[tuple[str, Run, str, Callable[[argparse.ArgumentParser], None]], ...] = (
-    ("demo", commands.demo, "an embedded server with live rollups, and the console", _demo_options),
-    ("install", commands.install, "install the SQL core, or bring it up to date", _install_options),
-    ("status", commands.status, "every rollup with its health and the reason for it", _no_options),
-    ("create", commands.create, "create a rollup or a ladder of rollups", _create_options),
-    ("run", commands.run, "run rollups until nothing is left to do", _run_options),
-    ("retry", commands.retry, "try failing rollups again", _retry_options),
+_COMMANDS: tuple[tuple[str, str, str, Callable[[argparse.ArgumentParser], None]], ...] = (
+    ("demo", "commands", "an embedded server with live rollups, and the console", _demo_options),
+    ("install", "commands", "install the SQL core, or bring it up to date", _install_options),
+    ("status", "commands", "every rollup with its health and the reason for it", _no_options),
+    ("create", "commands", "create a rollup or a ladder of rollups", _create_options),
+    ("run", "commands", "run rollups until nothing is left to do", _run_options),
+    ("retry", "commands", "try failing rollups again", _retry_options),
     (
-        "maintain", commands.maintain, "partitions, retention, statistics, logs",
+        "maintain", "commands", "partitions, retention, statistics, logs",
         _maintain_options,
     ),
-    ("advise", commands.advise, "indexes that would pay, and those in the way", _advise_options),
+    ("advise", "commands", "indexes that would pay, and those in the way", _advise_options),
     (
-        "partitions", partition_commands.partitions, "the partitions of a table, with sizes",
+        "partitions", "partition_commands", "the partitions of a table, with sizes",
         _partitions_options,
     ),
     (
-        "retention", partition_commands.retention, "take away partitions that are too old",
+        "retention", "partition_commands", "take away partitions that are too old",
         _retention_options,
     ),
     (
-        "verify", commands.verify, "compare rollups with GROUP BY over their sources",
+        "verify", "commands", "compare rollups with GROUP BY over their sources",
         _verify_options,
     ),
     (
-        "schedule", schedule_command.schedule, "what is due and who runs it; pg_cron's jobs",
+        "schedule", "schedule_command", "what is due and who runs it; pg_cron's jobs",
         _schedule_options,
     ),
-    ("worker", commands.worker, "run what is due until told to stop", _worker_options),
-    ("replay", commands.replay, "show a recording in the console", _replay_options),
+    ("worker", "commands", "run what is due until told to stop", _worker_options),
+    ("replay", "console_commands", "show a recording in the console", _replay_options),
     (
-        "config", config_commands.config, "check config.toml; its schema; names for keys",
+        "config", "config_commands", "check config.toml; its schema; names for keys",
         _config_options,
     ),
     (
-        "doctor", commands.doctor, "what the database offers, what will hurt, what to do",
+        "doctor", "commands", "what the database offers, what will hurt, what to do",
         _no_options,
     ),
 )  # fmt: skip
-"""Every subcommand: its name, what it runs, a line of help, and what adds its options."""
+"""Every subcommand: its name, the module with the function of that name, a line of help, and what
+adds its options."""

@@ -3,82 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import os
 import signal
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import Any
 
 from rich.progress import Progress, TaskID
 
 from tsconsole import advising, installer, operations, tables
-from tsconsole.actions import use_keys
-from tsconsole.arguments import ArgumentError, creation_request, moment, worker_options
-from tsconsole.config import Config, load_config, settings_for
+from tsconsole.arguments import creation_request, moment, worker_options
 from tsconsole.database import Settings, connect_once, connected
 from tsconsole.errors import OperationError
-from tsconsole.memory import default_path
 from tsconsole.models import InstallStep, LadderRequest, MaintenanceTask, SchemaState, StepResult
 from tsconsole.operations.calls import Connection
 from tsconsole.output import Output, plain
-from tsconsole.recorder import Recorder
+from tsconsole.server_choice import configuration, settings_of
 
 HEALTHY = {"OK", "RUNNING", "PAUSED"}
 WATCH_SECONDS = 0.5
-
-
-def console(arguments: Namespace, output: Output) -> int:
-    """Open the console."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ArgumentError(
-            "The console needs a terminal.", "For scripts there is `tsconsole status`."
-        )
-    config, settings = _configuration(arguments)
-    _before_textual(config)
-    # What is imported stays: looking through it for garbage would make the start longer.
-    gc.disable()
-    from tsconsole.app import run_console
-
-    gc.freeze()
-    gc.enable()
-    choices = [settings_for(config, profile=name) for name in config.profiles]
-    memory = default_path() if config.console.remember else None
-    recorder = Recorder(arguments.record) if getattr(arguments, "record", None) else None
-    return run_console(
-        settings,
-        config.console,
-        read_only=getattr(arguments, "read_only", False),
-        choices=choices,
-        memory=memory,
-        recorder=recorder,
-    )
-
-
-def replay(arguments: Namespace, output: Output) -> int:
-    """Show a recording that `tsconsole --record FILE` made, in the same screens.
-
-    [ and ] go one moment back and on, { and } a minute, < and > to the begin and the end.
-    """
-    from tsconsole.replay import Replay
-
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ArgumentError("A replay needs a terminal.")
-    recording = Replay(arguments.file)
-    config = load_config(getattr(arguments, "config", None))
-    _before_textual(config)
-    from tsconsole.replay_app import run_replay
-
-    return run_replay(recording, config.console)
-
-
-def _before_textual(config: Config) -> None:
-    """Keys and frames a second: the screens and Textual read them while they are imported."""
-    use_keys(config.keys)
-    os.environ.setdefault("TEXTUAL_FPS", str(config.console.frames_per_second))
 
 
 def demo(arguments: Namespace, output: Output) -> int:
@@ -275,7 +218,7 @@ def worker(arguments: Namespace, output: Output) -> int:
     """Run what is due until SIGTERM or SIGINT; the steps in hand end first."""
     from tsconsole.worker import run_worker
 
-    config, settings = _configuration(arguments)
+    config, settings = configuration(arguments)
     return asyncio.run(run_worker(settings, worker_options(arguments, config.worker)))
 
 
@@ -294,20 +237,6 @@ async def _doctor(arguments: Namespace, output: Output) -> int:
     else:
         tables.print_findings(output, findings)
     return 1 if any(finding.level == "error" for finding in findings) else 0
-
-
-def _configuration(arguments: Namespace) -> tuple[Config, Settings]:
-    config = load_config(getattr(arguments, "config", None))
-    dsn, profile = getattr(arguments, "dsn", None), getattr(arguments, "profile", None)
-    settings = settings_for(config, dsn, profile)
-    if getattr(arguments, "read_only", False):
-        settings = replace(settings, read_only=True)
-    return config, settings
-
-
-def settings_of(arguments: Namespace) -> Settings:
-    """The server that the global options mean."""
-    return _configuration(arguments)[1]
 
 
 def _run(command: Coroutine[Any, Any, int]) -> int:

@@ -19,6 +19,10 @@ class TsconsoleError(Exception):
         self.hint = hint
 
 
+class ArgumentError(TsconsoleError):
+    """An argument has a value that means nothing."""
+
+
 class ConfigError(TsconsoleError):
     """The configuration file, or an argument that chooses from it, is wrong."""
 

@@ -8,15 +8,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from tsconsole.errors import OperationError, TsconsoleError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 WIDE = 220
 """Columns of a table that goes to a file or a pipe: nothing is cut there."""
@@ -53,6 +53,9 @@ class Output:
         whole: Sequence[str] = (),
     ) -> None:
         """Print a table; `right` names the columns of numbers, `whole` those that never wrap."""
+        from rich import box
+        from rich.table import Table
+
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for name in columns:
             justify = "right" if name in right else "left"
@@ -77,6 +80,14 @@ class Output:
 
     def progress(self) -> Progress:
         """A progress bar on stderr; none where nobody watches."""
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
         return Progress(
             SpinnerColumn(),
             BarColumn(),

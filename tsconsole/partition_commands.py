@@ -8,9 +8,8 @@ from argparse import Namespace
 from rich.text import Text
 
 from tsconsole import operations
-from tsconsole.arguments import ArgumentError
-from tsconsole.commands import settings_of
 from tsconsole.database import connected
+from tsconsole.errors import ArgumentError
 from tsconsole.formatting import moment, one_line, short_number, size
 from tsconsole.intervals import interval_text, short_interval
 from tsconsole.models import (
@@ -21,6 +20,7 @@ from tsconsole.models import (
     Retention,
 )
 from tsconsole.output import Output
+from tsconsole.server_choice import settings_of
 
 _COLOURS = {"expired": "yellow", "premade": "dim", "keep": "yellow"}
 

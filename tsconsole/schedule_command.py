@@ -7,13 +7,13 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from tsconsole import operations, schedule_tables
-from tsconsole.arguments import ArgumentError
-from tsconsole.commands import settings_of
 from tsconsole.config import Config, settings_for
 from tsconsole.database import Settings, connected
+from tsconsole.errors import ArgumentError
 from tsconsole.models import RemovedJob, ScheduledJob, ServerInfo
 from tsconsole.operations.calls import Connection
 from tsconsole.output import Output
+from tsconsole.server_choice import settings_of
 
 
 def schedule(arguments: Namespace, output: Output) -> int:

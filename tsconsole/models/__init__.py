@@ -6,87 +6,109 @@ a retention period) stays PostgreSQL's own text, because `1 mon` is no number of
 `tsconsole.intervals.short_interval` writes it for people.
 """
 
-from tsconsole.models.data import DataLevel, DataPoint, DataSeries
-from tsconsole.models.database import (
-    MINIMUM_SERVER_VERSION,
-    Extension,
-    ServerInfo,
-    SourceColumn,
-    SourceTable,
-)
-from tsconsole.models.indexes import (
-    IndexAdvice,
-    IndexProgress,
-)
-from tsconsole.models.installation import (
-    InstallPlan,
-    InstallStep,
-    SchemaState,
-)
-from tsconsole.models.monitor import (
-    ActivityMinute,
-    MonitorSnapshot,
-    RollupActivity,
-    RollupDetails,
-)
-from tsconsole.models.partitions import (
-    ChunkChoice,
-    ExpiredPartition,
-    PartitionRebuild,
-    PartitionStat,
-    PartitionState,
-    PartmanSetting,
-    RebuildStep,
-    Retention,
-    RetentionAction,
-)
-from tsconsole.models.rollups import (
-    DetailedStat,
-    Difference,
-    DueRollup,
-    ErrorEntry,
-    ErrorGroup,
-    Failures,
-    Health,
-    LoggedError,
-    Outcome,
-    PendingRange,
-    Progress,
-    RefreshRun,
-    RetryEntry,
-    RollupDefinition,
-    RollupStatus,
-    RunningStep,
-    Status,
-    StepCost,
-    StepResult,
-    Work,
-)
-from tsconsole.models.scheduling import (
-    CronJob,
-    CronPlace,
-    CronRun,
-    RemovedJob,
-    ScheduledJob,
-    ScheduledRollup,
-    ScheduleSnapshot,
-    WorkerStatus,
-)
-from tsconsole.models.upkeep import (
-    CheckUp,
-    ConfigCheck,
-    MaintenanceEntry,
-    MaintenanceTask,
-    PlannedTask,
-    Severity,
-    TaskOutcome,
-)
-from tsconsole.requests import (
-    Created,
-    LadderRequest,
-    RollupOptions,
-    RollupRequest,
-)
+from typing import TYPE_CHECKING
+
+from tsconsole.lazy import names_of
+
+if TYPE_CHECKING:
+    from tsconsole.models.data import DataLevel, DataPoint, DataSeries
+    from tsconsole.models.database import (
+        MINIMUM_SERVER_VERSION,
+        Extension,
+        ServerInfo,
+        SourceColumn,
+        SourceTable,
+    )
+    from tsconsole.models.indexes import (
+        IndexAdvice,
+        IndexProgress,
+    )
+    from tsconsole.models.installation import (
+        InstallPlan,
+        InstallStep,
+        SchemaState,
+    )
+    from tsconsole.models.monitor import (
+        ActivityMinute,
+        MonitorSnapshot,
+        RollupActivity,
+        RollupDetails,
+    )
+    from tsconsole.models.partitions import (
+        ChunkChoice,
+        ExpiredPartition,
+        PartitionRebuild,
+        PartitionStat,
+        PartitionState,
+        PartmanSetting,
+        RebuildStep,
+        Retention,
+        RetentionAction,
+    )
+    from tsconsole.models.rollups import (
+        DetailedStat,
+        Difference,
+        DueRollup,
+        ErrorEntry,
+        ErrorGroup,
+        Failures,
+        Health,
+        LoggedError,
+        Outcome,
+        PendingRange,
+        Progress,
+        RefreshRun,
+        RetryEntry,
+        RollupDefinition,
+        RollupStatus,
+        RunningStep,
+        Status,
+        StepCost,
+        StepResult,
+        Work,
+    )
+    from tsconsole.models.scheduling import (
+        CronJob,
+        CronPlace,
+        CronRun,
+        RemovedJob,
+        ScheduledJob,
+        ScheduledRollup,
+        ScheduleSnapshot,
+        WorkerStatus,
+    )
+    from tsconsole.models.upkeep import (
+        CheckUp,
+        ConfigCheck,
+        MaintenanceEntry,
+        MaintenanceTask,
+        PlannedTask,
+        Severity,
+        TaskOutcome,
+    )
+    from tsconsole.requests import (
+        Created,
+        LadderRequest,
+        RollupOptions,
+        RollupRequest,
+    )
+else:
+    # In this order: what the first screen needs is imported alone.
+    __getattr__ = names_of(
+        __name__,
+        (
+            ".monitor",
+            ".rollups",
+            ".partitions",
+            ".database",
+            ".installation",
+            ".upkeep",
+            ".scheduling",
+            ".indexes",
+            ".data",
+            "..requests",
+        ),
+    )
 
 __all__ = [
     "MINIMUM_SERVER_VERSION",

@@ -4,95 +4,120 @@ The screens, the command line, the worker and the demo all call these, on autoco
 A failure is an `OperationError` with a message and a hint for people.
 """
 
-from tsconsole.errors import ConnectionLost, OperationError
-from tsconsole.operations.catalog import (
-    definition,
-    detailed_stats,
-    extensions,
-    partition_stats,
-    server_info,
-    source_columns,
-    source_tables,
-    validate_config,
-)
-from tsconsole.operations.creation import (
-    create_ladder,
-    create_rollup,
-    create_statement,
-    drop_rollup,
-    validate_create,
-)
-from tsconsole.operations.data import data_extent, data_levels, data_series, data_values
-from tsconsole.operations.details import rollup_details
-from tsconsole.operations.failures import acknowledge, explain_error, failures
-from tsconsole.operations.indexes import follow_advice, recommend_indexes
-from tsconsole.operations.maintenance import (
-    detach_for_task,
-    maintain,
-    maintenance_log,
-    planned_tasks,
-    run_due_task,
-)
-from tsconsole.operations.monitoring import (
-    activity,
-    activity_by_rollup,
-    due_rollups,
-    get_error,
-    list_errors,
-    list_operations,
-    list_retries,
-    list_runs,
-    list_steps,
-    monitor_snapshot,
-    progress,
-    step_costs,
-)
-from tsconsole.operations.partitions import (
-    apply_retention,
-    detach_concurrently,
-    expired_partitions,
-    list_retention,
-    partitions_of,
-    partman_settings,
-    plan_rebuild,
-    rebuild_partitions,
-    set_retention,
-)
-from tsconsole.operations.running import (
-    bulk_load,
-    cancel_step,
-    invalidate,
-    optimize_chunk_interval,
-    pause,
-    repair,
-    resume,
-    retry,
-    retry_due,
-    run_all,
-    run_step,
-    run_table,
-    targets_of,
-    verify,
-)
-from tsconsole.operations.scheduling import (
-    cron_jobs,
-    cron_runs,
-    job_names,
-    list_workers,
-    schedule,
-    schedule_elsewhere,
-    schedule_jobs,
-    schedule_snapshot,
-    set_refresh_interval,
-    unschedule_elsewhere,
-    unschedule_jobs,
-)
-from tsconsole.operations.workers import (
-    beat_worker,
-    forget_worker,
-    seconds_to_next,
-    slowdown,
-)
+from typing import TYPE_CHECKING
+
+from tsconsole.lazy import names_of
+
+if TYPE_CHECKING:
+    from tsconsole.errors import ConnectionLost, OperationError
+    from tsconsole.operations.catalog import (
+        definition,
+        detailed_stats,
+        extensions,
+        partition_stats,
+        server_info,
+        source_columns,
+        source_tables,
+        validate_config,
+    )
+    from tsconsole.operations.creation import (
+        create_ladder,
+        create_rollup,
+        create_statement,
+        drop_rollup,
+        validate_create,
+    )
+    from tsconsole.operations.data import data_extent, data_levels, data_series, data_values
+    from tsconsole.operations.details import rollup_details
+    from tsconsole.operations.failing import acknowledge, explain_error, failures
+    from tsconsole.operations.indexes import follow_advice, recommend_indexes
+    from tsconsole.operations.maintenance import (
+        detach_for_task,
+        maintain,
+        maintenance_log,
+        planned_tasks,
+        run_due_task,
+    )
+    from tsconsole.operations.monitoring import (
+        activity,
+        activity_by_rollup,
+        due_rollups,
+        get_error,
+        list_errors,
+        list_operations,
+        list_retries,
+        list_runs,
+        list_steps,
+        monitor_snapshot,
+        progress,
+        step_costs,
+    )
+    from tsconsole.operations.partitions import (
+        apply_retention,
+        detach_concurrently,
+        expired_partitions,
+        list_retention,
+        partitions_of,
+        partman_settings,
+        plan_rebuild,
+        rebuild_partitions,
+        set_retention,
+    )
+    from tsconsole.operations.running import (
+        bulk_load,
+        cancel_step,
+        invalidate,
+        optimize_chunk_interval,
+        pause,
+        repair,
+        resume,
+        retry,
+        retry_due,
+        run_all,
+        run_step,
+        run_table,
+        targets_of,
+        verify,
+    )
+    from tsconsole.operations.scheduling import (
+        cron_jobs,
+        cron_runs,
+        job_names,
+        list_workers,
+        schedule,
+        schedule_elsewhere,
+        schedule_jobs,
+        schedule_snapshot,
+        set_refresh_interval,
+        unschedule_elsewhere,
+        unschedule_jobs,
+    )
+    from tsconsole.operations.workers import (
+        beat_worker,
+        forget_worker,
+        seconds_to_next,
+        slowdown,
+    )
+else:
+    # In this order: what the first screen needs is imported alone.
+    __getattr__ = names_of(
+        __name__,
+        (
+            ".monitoring",
+            ".catalog",
+            ".creation",
+            ".data",
+            ".details",
+            ".failing",
+            ".indexes",
+            ".maintenance",
+            ".partitions",
+            ".running",
+            ".scheduling",
+            ".workers",
+            "..errors",
+        ),
+    )
 
 __all__ = [
     "ConnectionLost",
