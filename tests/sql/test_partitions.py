@@ -371,7 +371,8 @@ def test_a_backfill_makes_all_it_needs_first(db: Connection) -> None:
     db.execute("select tsconsole.prepare_step(id) from silver.timeseries_rollup_config")
     db.execute("call silver.run_rollups('silver.m_1h', 1)")
     [[left]] = db.execute(
-        "select tsconsole.history_left(id) is not null from silver.timeseries_rollup_config"
+        "select (tsconsole.pending_work(c)).history_left is not null "
+        "from silver.timeseries_rollup_config c"
     ).fetchall()
     made = ranges(db)
     assert left or len(made) == 9
@@ -381,3 +382,29 @@ def test_a_backfill_makes_all_it_needs_first(db: Connection) -> None:
     db.execute("call silver.run_rollups('silver.m_1h')")
     assert ranges(db) == made
     assert db.execute("select * from silver.verify_rollup('silver.m_1h')").fetchall() == []
+
+
+@pytest.mark.parametrize("time_type", ["timestamptz", "timestamp", "date"])
+def test_making_a_partition_looks_at_its_neighbours_only(db: Connection, time_type: str) -> None:
+    """Whatever they are called, and where they end elsewhere; not one listing of all of them."""
+    rollup = make_rollup(db, time_type)
+    assert ensure(db, rollup, at(1), at(4)) == 3
+    db.execute("alter table silver.m_1h_p20260302 rename to renamed")
+    db.execute(
+        "create or replace function tsconsole.partitions(parent regclass) returns table "
+        "(partition regclass, range_start timestamptz, range_end timestamptz) language plpgsql "
+        "as $$ begin raise exception 'all partitions were listed'; end $$"
+    )
+    between = (
+        "select partition::text from tsconsole.partitions_between("
+        "tsconsole.rollup('silver.m_1h'), %s, %s) order by range_start"
+    )
+    assert db.execute(between, [at(2), at(4)]).fetchall() == [
+        ("silver.renamed",), ("silver.m_1h_p20260303",)
+    ]  # fmt: skip
+    assert db.execute(between, [at(4), at(5)]).fetchall() == []
+    assert ensure(db, rollup, at(1), at(4)) == 0
+    assert ensure(db, rollup, at(2), at(6)) == 2
+    db.execute("update silver.timeseries_rollup_config set chunk_interval = '7 days'")
+    assert ensure(db, rollup, at(5), at(9)) == 1  # the rest of the week
+    assert ensure(db, rollup, at(1), at(9)) == 0

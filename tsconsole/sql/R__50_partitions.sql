@@ -85,59 +85,6 @@ comment on function tsconsole.partition_name(regclass, timestamptz) is
 Example: select tsconsole.partition_name(''silver.meters_1h'', ''2026-03-01'');';
 
 
-create or replace function tsconsole.has_partitions(config silver.timeseries_rollup_config, edges timestamptz[]) returns boolean
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set datestyle = 'ISO, YMD'
-set timezone = 'UTC'
-as $$
-declare
-    bound text;
-begin
-    -- Worth it for a few: beyond, listing all partitions is as fast.
-    if cardinality(edges) > 9 then
-        return false;
-    end if;
-    for n in 1 .. cardinality(edges) - 1 loop
-        select pg_get_expr(c.relpartbound, 0) into bound
-        from pg_class target
-        join pg_class c on c.relnamespace = target.relnamespace
-                       and c.relname = tsconsole.partition_name((config).target_table, edges[n])
-        join pg_inherits i on i.inhrelid = c.oid and i.inhparent = target.oid and not i.inhdetachpending
-        where target.oid = (config).target_table;
-        if (tsconsole.bound_start(bound) <= edges[n] and tsconsole.bound_end(bound) >= edges[n + 1]) is not true then
-            return false;
-        end if;
-    end loop;
-    return true;
-end;
-$$;
-
-comment on function tsconsole.has_partitions(silver.timeseries_rollup_config, timestamptz[]) is
-'Whether the partitions between these edges are there, by their names: as quick with 10,000 partitions as with one. False when not all are found that way.
-Example: select tsconsole.has_partitions(tsconsole.rollup(''silver.meters_1h''), ''{2026-03-01, 2026-04-01}'');';
-
-
-create or replace function tsconsole.missing_partitions(config silver.timeseries_rollup_config, edges timestamptz[], wanted tstzrange)
-returns setof tstzrange
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    -- After a change of chunk_interval the present partitions end elsewhere: a new one fills the space between them.
-    select missing.range
-    from (select edges[n] as edge, edges[n + 1] as next_edge from generate_series(1, cardinality(edges) - 1) n) e
-    cross join lateral unnest(tstzmultirange(tstzrange(e.edge, e.next_edge)) - coalesce(
-        (select range_agg(tstzrange(p.range_start, p.range_end)) from tsconsole.partitions((config).target_table) p
-         where p.range_start is not null), '{}')) missing (range)
-    where missing.range && wanted
-    order by missing.range;
-$$;
-
-comment on function tsconsole.missing_partitions(silver.timeseries_rollup_config, timestamptz[], tstzrange) is
-'The ranges of the partitions that must be made so that each time of the wanted range has one, cut at the edges and at the partitions that are there.
-Example: see tsconsole.ensure_partitions.';
-
-
 -- The owner of the target must own its partitions, whoever runs the step: hence SECURITY DEFINER. Nobody but the roles that
 -- may use schema tsconsole can call it, and it makes nothing but partitions of rollup targets.
 create or replace function tsconsole.ensure_partitions(rollup_id bigint, from_time timestamptz, to_time timestamptz) returns integer
@@ -256,12 +203,10 @@ as $$
 declare
     item record;
 begin
-    -- What LIKE leaves out: storage options (of the newest partition, as a partitioned table has none), statistics targets, owner.
+    -- What LIKE leaves out: storage options (of the neighbour, as a partitioned table has none), statistics targets, owner.
     for item in
         select o.option_name, o.option_value
-        from (select c.reloptions from pg_inherits i join pg_class c on c.oid = i.inhrelid
-              where i.inhparent = target and c.reloptions is not null
-              order by c.oid desc limit 1) newest, pg_options_to_table(newest.reloptions) o
+        from pg_class c, pg_options_to_table(c.reloptions) o where c.oid = tsconsole.neighbour(target, partition)
     loop
         execute format('alter table %s set (%I = %L)', partition, item.option_name, item.option_value);
     end loop;

@@ -22,11 +22,14 @@ declare
     wanted tstzmultirange := tstzmultirange(tstzrange((range).data_from, (range).hi));
     missing tstzrange;
 begin
+    if (config).partition_manager <> 'native' then
+        return;
+    end if;
     if work = 'recompute' then
         execute format('select range_agg(tstzrange(lo, hi)) from %s where ctid = any ($1)', tsconsole.pending_table((config).id))
         into wanted using (range).entries;
         wanted := wanted * tstzmultirange(tstzrange(greatest((range).data_from, tsconsole.kept_before(config)), greatest((range).hi, tsconsole.kept_before(config))));
-        wanted := wanted - coalesce((select range_agg(tstzrange(p.range_start, p.range_end)) from tsconsole.partitions((config).target_table) p), '{}');
+        wanted := tsconsole.uncovered(config, wanted);
     end if;
     for missing in select r from unnest(wanted) r where not isempty(r) loop
         if upper(missing) - lower(missing) <= 2 * (config).chunk_interval then
@@ -60,8 +63,8 @@ begin
         next_row := greatest(tsconsole.bucket_floor(config, next_row), lo);
         perform tsconsole.ensure_partitions((config).id, next_row, next_row + interval '1 microsecond');
         -- A bucket that begins before a partition's end lies in it, however far it reaches.
-        select tsconsole.bucket_ceiling(config, p.range_end) into reached from tsconsole.partitions((config).target_table) p
-        where p.range_start <= next_row and p.range_end > next_row;
+        select tsconsole.bucket_ceiling(config, p.range_end) into reached
+        from tsconsole.partitions_between(config, next_row, next_row + interval '1 microsecond') p;
         exit when reached is null or reached >= hi;
     end loop;
 end;
@@ -88,8 +91,7 @@ begin
     end if;
     execute format('select range_agg(tstzrange(greatest(lo, $1), hi)) from %s where kind = ''h'' and hi > $1', tsconsole.pending_table((config).id))
     into missing using greatest(tsconsole.kept_before(config), tsconsole.earliest_time());
-    missing := missing - coalesce((select range_agg(tstzrange(p.range_start, p.range_end)) from tsconsole.partitions((config).target_table) p
-                                   where p.range_start is not null), '{}');
+    missing := tsconsole.uncovered(config, missing);
     -- From row to row by index, newest first, as history goes.
     for gap in select g from unnest(missing) g order by g desc loop
         reached := upper(gap);
@@ -97,7 +99,7 @@ begin
             last_row := tsconsole.bucket_floor(config, tsconsole.edge_row(config, 'max', lower(gap), reached));
             exit when last_row is null or last_row < lower(gap);
             perform tsconsole.ensure_partitions((config).id, last_row, last_row + interval '1 microsecond');
-            reached := (select p.range_start from tsconsole.partitions((config).target_table) p where p.range_start <= last_row and p.range_end > last_row);
+            reached := (select p.range_start from tsconsole.partitions_between(config, last_row, last_row + interval '1 microsecond') p);
         end loop;
     end loop;
 end;
