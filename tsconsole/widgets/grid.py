@@ -144,13 +144,14 @@ class Grid(Pane, Generic[Row]):
             Look(colours, self._now, widths[field.key], self.shown, self._names(field, widths))
             for field in fields
         ]
-        rows = {
-            self.key(row): [
-                self._cell(field, row, look) for field, look in zip(fields, looks, strict=True)
-            ]
-            for row in self.shown
-        }
-        self.table.show(rows)
+        rows = {self.key(row): row for row in self.shown}
+        self.table.show_drawn(
+            rows,
+            lambda key: [
+                self._cell(field, rows[key], look)
+                for field, look in zip(fields, looks, strict=True)
+            ],
+        )
         self.say("" if rows else self._nothing())
         self.draw_titles()
 

@@ -1,17 +1,24 @@
-"""A table that is updated in place: the cursor stays on its row, and only what changed is drawn."""
+"""A table that is updated in place: the cursor stays on its row, and only what changed is drawn.
+
+It may have thousands of rows: those that are not seen have no cells until they are scrolled to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
+from textual._two_way_dict import TwoWayDict
 from textual.binding import Binding, BindingType
 from textual.coordinate import Coordinate
+from textual.geometry import Region
 from textual.message import Message
 from textual.widgets import DataTable
-from textual.widgets.data_table import RowKey
+from textual.widgets.data_table import ColumnKey, Row, RowKey
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,11 @@ class Column:
     label: str
     width: int
     right: bool = False
+
+
+Draw = Callable[[str], Sequence[Text]]
+"""Makes the cells of the row with a key."""
+_NOT_DRAWN: dict[ColumnKey, Text] = {}
 
 
 class LiveTable(DataTable[Text]):
@@ -58,8 +70,9 @@ class LiveTable(DataTable[Text]):
         self._layout: tuple[Column, ...] = ()
         self._row_height = 1
         self._selected: str | None = None
-        self._given: dict[str, Sequence[Text]] = {}
-        """The rows as they were given last: the same object again means that nothing changed."""
+        self._keys: tuple[str, ...] = ()
+        """The keys of the rows, in their order."""
+        self._draw: Draw = lambda _: ()
 
     @property
     def selected(self) -> str | None:
@@ -76,7 +89,6 @@ class LiveTable(DataTable[Text]):
         if (tuple(columns), row_height) == (self._layout, self._row_height):
             return False
         self._layout, self._row_height = tuple(columns), row_height
-        self._given = {}
         with self.app.batch_update():
             self.clear(columns=True)
             for column in columns:
@@ -86,21 +98,36 @@ class LiveTable(DataTable[Text]):
 
     def show(self, rows: Mapping[str, Sequence[Text]]) -> None:
         """Show these rows, in this order."""
+        self.show_drawn(rows, rows.__getitem__)
+
+    def show_drawn(self, keys: Iterable[str], draw: Draw) -> None:
+        """Show rows with these keys, in this order; their cells are made when they are seen."""
         selected, line = self._selected, self.cursor_row
+        before, cells = self._keys, self._data
+        self._keys, self._draw = tuple(keys), draw
         with self.prevent(DataTable.RowHighlighted):
-            for key in [key.value or "" for key in self.rows]:
-                if key not in rows:
-                    self.remove_row(key)
-            for key, cells in rows.items():
-                if RowKey(key) in self.rows:
-                    if cells is not self._given.get(key):
-                        self._write(key, cells)
-                else:
-                    self.add_row(*cells, key=key, height=self._row_height)
-            self._given = dict(rows)
-            self._put_in_order(list(rows))
-            self._put_cursor(selected, line)
+            if self._keys != before:
+                self._put_rows(len(before))
+            self._data = dict.fromkeys(self.rows, _NOT_DRAWN)
+            self._update_count += 1
+            for index in self._seen():
+                known = cells.get(RowKey(before[index])) if index < len(before) else None
+                self._write(index, known or _NOT_DRAWN)
+            if self._keys != before:
+                self._put_cursor(selected, line)
         self._tell()
+
+    def clear(self, columns: bool = False) -> Self:
+        """Show no row."""
+        self._keys = ()
+        return super().clear(columns)
+
+    def get_row(self, row_key: RowKey | str) -> list[Text]:
+        """The cells of a row, made now if it was not seen before."""
+        key = RowKey(row_key) if isinstance(row_key, str) else row_key
+        if key in self.rows and not self._data[key]:
+            self._make_cells(key)
+        return super().get_row(row_key)
 
     def select(self, key: str) -> bool:
         """Put the cursor on a row; False when it is not there."""
@@ -120,26 +147,58 @@ class LiveTable(DataTable[Text]):
         event.stop()
         self._tell()
 
-    def _write(self, key: str, cells: Sequence[Text]) -> None:
-        """Write the cells that changed and draw nothing else: the public `update_cell` would
-        send the whole table over the line, some 10 to 20 KB each time."""
-        row = self._data[RowKey(key)]
-        for (column_key, old), cell in zip(tuple(row.items()), cells, strict=True):
-            if old == cell and old.spans == cell.spans and old.style == cell.style:
-                continue
-            row[column_key] = cell
-            self._update_count += 1
-            self.refresh_coordinate(
-                Coordinate(self.get_row_index(key), self.get_column_index(column_key))
-            )
+    def _seen(self) -> range:
+        """The positions of the rows of which something is on the screen."""
+        room = self.size.height - (self.header_height if self.show_header else 0)
+        top = int(self.scroll_offset.y)
+        end = -(-(top + max(room, 0)) // self._row_height)
+        return range(top // self._row_height, min(end, len(self._keys)))
 
-    def _put_in_order(self, keys: list[str]) -> None:
-        if [key.value for key in (row.key for row in self.ordered_rows)] == keys:
+    def _make_cells(self, key: RowKey) -> dict[ColumnKey, Text]:
+        cells = dict(zip(self.columns, self._draw(key.value or ""), strict=True))
+        self._data[key] = cells
+        return cells
+
+    def _write(self, index: int, before: Mapping[ColumnKey, Text]) -> None:
+        """Draw the cells of a line that differ from what stood there, and nothing else: the public
+        `update_cell` would send the whole table over the line, some 10 to 20 KB each time."""
+        cells = self._make_cells(RowKey(self._keys[index]))
+        x, top = 0, self.header_height if self.show_header else 0
+        for key, cell in cells.items():
+            width, old = self.columns[key].get_render_width(self), before.get(key)
+            if not (
+                old is not None
+                and old == cell
+                and old.spans == cell.spans
+                and old.style == cell.style
+            ):
+                y = top + index * self._row_height
+                self._refresh_region(Region(x, y, width, self._row_height))
+            x += width
+
+    def _put_rows(self, before: int) -> None:
+        """Make rows for the keys at once: to add and remove one after the other takes a second
+        for a thousand."""
+        known = self.rows
+        rows = [
+            known.get(key) or Row(key, self._row_height, None) for key in map(RowKey, self._keys)
+        ]
+        self.rows = {row.key: row for row in rows}
+        self._row_locations = TwoWayDict({row.key: index for index, row in enumerate(rows)})
+        if len(rows) == before:
             return
-        positions = {key: position for position, key in enumerate(keys)}
-        # sort() asks for the rows in the order of self.rows, once each, and passes no row key.
-        order = iter([positions[key.value or ""] for key in self.rows])
-        self.sort(key=lambda _: next(order))
+        self._require_update_dimensions = True
+        self._update_count += 1
+        self.cursor_coordinate = self.cursor_coordinate
+        self.hover_coordinate = self.hover_coordinate
+        if not before:
+            self._highlight_cursor()
+        self.refresh(layout=len(rows) < before)
+        self.check_idle()
+
+    def _update_dimensions(self, new_rows: Iterable[RowKey]) -> None:
+        """Measure no cell: the columns have the widths that they were given."""
+        super()._update_dimensions(())
 
     def _put_cursor(self, selected: str | None, line: int) -> None:
         if not self.row_count:

@@ -56,7 +56,6 @@ class OperationsPane(Pane):
         self._total = 0
         self._view = View()
         self._marked: frozenset[int] = frozenset()
-        self._drawn: dict[str, tuple[object, list[Text]]] = {}
         self._now: datetime | None = None
 
     @property
@@ -95,22 +94,18 @@ class OperationsPane(Pane):
         widths = self._widths()
         fitted = fit_names(names, widths["target"])
         columns = [Column("mark", "", 1)] * bool(self._marked) + self._columns(widths)
-        if self.table.lay_out(columns):
-            self.table.clear()
-        colours = palette(self.app)
-        # With a thousand rollups most of a poll's cost would be cells that are as they were.
-        known, self._drawn = self._drawn, {}
-        style = (colours, widths, bool(self._marked), self._now.date())
-        for rollup in self._rollups:
-            name = fitted[rollup.target_table]
-            seen = (_seen(rollup), name, rollup.id in self._marked, style)
-            drawn = known.get(str(rollup.id))
-            if drawn is None or drawn[0] != seen:
-                cells = rollup_cells(rollup, name, self._now, colours, widths)
-                mark = Text("●" if rollup.id in self._marked else "", style=colours.accent)
-                drawn = (seen, [mark] * bool(self._marked) + [cells[key] for key in widths])
-            self._drawn[str(rollup.id)] = drawn
-        self.table.show({key: cells for key, (_, cells) in self._drawn.items()})
+        self.table.lay_out(columns)
+        colours, now, marked = palette(self.app), self._now, self._marked
+        rollups = {str(rollup.id): rollup for rollup in self._rollups}
+
+        def draw(key: str) -> list[Text]:
+            rollup = rollups[key]
+            cells = rollup_cells(rollup, fitted[rollup.target_table], now, colours, widths)
+            mark = Text("●" if rollup.id in marked else "", style=colours.accent)
+            return [mark] * bool(marked) + [cells[key] for key in widths]
+
+        # With a thousand rollups most of a poll's cost would be cells that nobody sees.
+        self.table.show_drawn(rollups, draw)
         self.say("" if self._rollups else self._nothing())
         self.draw_titles()
 
@@ -201,15 +196,6 @@ def rollup_cells(
         "took": _right(took(rollup.last_duration)),
         "reason": Text(why, style=style or quiet, no_wrap=True),
     }
-
-
-def _seen(rollup: RollupStatus) -> tuple[object, ...]:
-    """All of a rollup that its row shows; the lag as it is written, for it always changes."""
-    return (
-        rollup.health_status, reason(rollup), rollup.rollup_interval, rollup.last_processed_time,
-        age(rollup.lag), rollup.retry_count, rollup.pending_ranges, rollup.backfill_fraction,
-        rollup.last_processed_rows, rollup.last_duration,
-    )  # fmt: skip
 
 
 def _lags(rollup: RollupStatus) -> bool:
