@@ -289,3 +289,22 @@ def test_an_empty_partition_in_the_place_of_a_dropped_one_wipes_nothing(
     assert value(parts, "select silver.thaw('raw.readings', '2025-03-01Z', '2025-03-02Z')") == 1
     run(parts)
     assert_ladder(parts, "raw.readings")
+
+
+def test_a_partition_that_was_replaced_may_be_away_for_a_moment(
+    parts: psycopg.Connection,
+) -> None:
+    """No step came by between the replacement and the detach: the forerunner is missed then."""
+    bounds = "for values from ('2025-03-01Z') to ('2025-03-02Z')"
+    with parts.transaction():
+        parts.execute(
+            "create table raw.other (like raw.readings including all);"
+            "insert into raw.other select * from raw.day1 where power % 2 = 0;"
+            f"drop table raw.day1; alter table raw.readings attach partition raw.other {bounds}"
+        )
+        parts.execute("select silver.thaw('raw.readings', '2025-03-01Z', '2025-03-02Z')")
+    parts.execute("alter table raw.readings detach partition raw.other")
+    run(parts)
+    parts.execute(f"alter table raw.readings attach partition raw.other {bounds}")
+    run(parts)
+    assert_ladder(parts, "raw.readings")

@@ -177,6 +177,8 @@ declare
 begin
     perform tsconsole.check_range(from_time, to_time);
     perform tsconsole.check_has_rollups(source);
+    -- A partition that this transaction took away and no step has missed yet would be frozen after this, for its successor.
+    perform tsconsole.check_partitions(source, t.time_column) from tsconsole.tracked_source t where t.source_table = source;
     with cut as (
         delete from tsconsole.frozen_range f
         where f.source_table = source and tstzrange(f.lo, f.hi) && tstzrange(from_time, to_time)
