@@ -87,13 +87,21 @@ def write_slowly(db: psycopg.Connection, writer: psycopg.Connection) -> None:
     settle(db)
 
 
+def write_until_lost(db: psycopg.Connection, connect: Connect, guarded: bool) -> None:
+    """Once with the guard. Without it again where a slow machine made the row a late one."""
+    for _ in range(1 if guarded else 5):
+        write_slowly(db, connect(autocommit=False))
+        if differences(db) > 0:
+            return
+
+
 @pytest.mark.parametrize("guarded", [True, False])
 def test_the_frontier_stops_below_open_writers(
     source: psycopg.Connection, connect: Connect, guarded: bool
 ) -> None:
     if not guarded:
         source.execute(HORIZON_OFF)
-    write_slowly(source, connect(autocommit=False))
+    write_until_lost(source, connect, guarded)
     assert (differences(source) == 0) is guarded
     assert (live_differences(source) == 0) is guarded
 
@@ -107,7 +115,7 @@ def test_a_heartbeat_is_below_what_it_vouches_for(
     # An older transaction, elsewhere, keeps the snapshot's id below the writer's.
     older = connect(autocommit=False)
     older.execute("insert into raw.other values (1)")
-    write_slowly(source, connect(autocommit=False))
+    write_until_lost(source, connect, guarded)
     older.rollback()
     assert (differences(source) == 0) is guarded
 
