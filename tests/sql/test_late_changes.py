@@ -140,6 +140,24 @@ def test_a_bulk_load_is_logged_once(db: psycopg.Connection) -> None:
     assert unequal(db, bucket, "by_device") == 0
 
 
+def test_an_update_that_moves_many_rows_logs_each_bucket_a_few_times(
+    db: psycopg.Connection,
+) -> None:
+    """Each row leaves one bucket and comes to another, and the devices alternate."""
+    bucket = make(db, "timestamptz", partitioned=False)
+    db.execute(
+        f"insert into raw.src select {AGO} + i * interval '10 seconds', i % 8, i "
+        "from generate_series(1, 9000) i"
+    )
+    run(db)
+    db.execute(f"update raw.src set ts = ts + interval '3 days' where ts < {AGO} + interval '25 h'")
+    # Some 26 hours are left and as many filled, each logged for a few devices and then whole.
+    pending = db.execute("select count(*) from tsconsole.pending_1").fetchone()[0]
+    assert pending < 1000
+    run(db)
+    assert unequal(db, bucket, "by_device") == 0
+
+
 def test_two_rollups_on_different_time_columns(db: psycopg.Connection) -> None:
     db.execute(
         "create table raw.two (ts timestamptz, wall timestamp, v integer);"

@@ -142,26 +142,30 @@ as $$
 declare
     key text := tsconsole.tracking_key(source, time_column);
     wanted text := tsconsole.late_condition(source, time_column, 'new');
-    former oid[] := tsconsole.functions_named('track_' || key);
+    -- Of the first version, the function of the triggers themselves.
+    former oid[] := tsconsole.tracking_functions(key, 'track_old', 'track_new', 'track');
+    is_other boolean;
 begin
     -- With other dimensions they have other arguments, and stand beside the former ones.
-    perform tsconsole.drop_functions(tsconsole.functions_named('log_' || key));
+    perform tsconsole.drop_functions(tsconsole.tracking_functions(key, 'log'));
     execute tsconsole.logger_source(source, time_column);
-    execute tsconsole.tracker_source(source, time_column);
+    execute tsconsole.tracker_source(source, time_column, 'old');
+    execute tsconsole.tracker_source(source, time_column, 'new');
     execute tsconsole.truncate_tracker_source(source, time_column);
     execute tsconsole.truncate_logger_source(source, time_column);
-    -- A writer calls the first; a partition is added by its owner, who needs the right on the other then.
+    is_other := not tsconsole.tracking_functions(key, 'track_old', 'track_new') <@ former;
+    -- Writers call them; and a partition is added by its owner, who needs the right then.
     execute (select format('grant execute on function %s to public', string_agg(f::regprocedure::text, ', '))
-             from unnest(tsconsole.functions_named('track_' || key) || tsconsole.functions_named('track_truncate_' || key)) f);
+             from unnest(tsconsole.tracking_functions(key, 'track_old', 'track_new', 'track_truncate')) f);
     perform tsconsole.give_to_owner('function', f::regprocedure::text)
-    from unnest(array['log_', 'log_truncate_', 'track_', 'track_truncate_']) kind, unnest(tsconsole.functions_named(kind || key)) f;
+    from unnest(tsconsole.tracking_functions(key, 'track_old', 'track_new', 'track_truncate', 'log', 'log_truncate')) f;
     if wanted is distinct from (select t.condition from tsconsole.tracked_source t
                                 where t.source_table = source and t.time_column = refresh_tracking.time_column)
-       or not tsconsole.functions_named('track_' || key) <@ former then
+       or is_other then
         perform tsconsole.make_triggers(source, time_column, key);
         update tsconsole.tracked_source t set condition = wanted
         where t.source_table = source and t.time_column = refresh_tracking.time_column;
-        perform tsconsole.drop_functions(former) where not tsconsole.functions_named('track_' || key) <@ former;
+        perform tsconsole.drop_functions(former) where is_other;
     end if;
 end;
 $$;
@@ -171,16 +175,17 @@ comment on function tsconsole.refresh_tracking(regclass, text) is
 Example: select tsconsole.refresh_tracking(''raw.readings'', ''ts'');';
 
 
-create or replace function tsconsole.functions_named(name text) returns oid[]
+create or replace function tsconsole.tracking_functions(key text, variadic kinds text[]) returns oid[]
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select array(select p.oid from pg_proc p where p.pronamespace = 'tsconsole'::regnamespace and p.proname = name);
+    select array(select p.oid from pg_proc p
+                 where p.pronamespace = 'tsconsole'::regnamespace and p.proname in (select kind || '_' || key from unnest(kinds) kind));
 $$;
 
-comment on function tsconsole.functions_named(text) is
-'The functions of a name in our schema, whatever their arguments.
-Example: select tsconsole.functions_named(''rollup'');';
+comment on function tsconsole.tracking_functions(text, text[]) is
+'The functions of these kinds that were generated for a tracked source, whatever their arguments: track_old and track_new (late rows), track_truncate, log, log_truncate.
+Example: select tsconsole.tracking_functions(tsconsole.tracking_key(''raw.readings'', ''ts''), ''log'');';
 
 
 create or replace function tsconsole.drop_functions(functions oid[]) returns void
@@ -200,7 +205,7 @@ $$;
 
 comment on function tsconsole.drop_functions(oid[]) is
 'Drops generated functions of a tracked source, with the triggers that call them.
-Example: select tsconsole.drop_functions(tsconsole.functions_named(''log_16384_1''));';
+Example: select tsconsole.drop_functions(tsconsole.tracking_functions(''16384_1'', ''log''));';
 
 
 create or replace function tsconsole.make_triggers(source regclass, time_column text, key text) returns void
@@ -269,7 +274,7 @@ begin
                where c.source_table = source and c.time_column = end_tracking.time_column and c.change_tracking = 'trigger') then
         perform tsconsole.refresh_tracking(source, time_column);
     elsif exists (select from pg_class c where c.oid = source) then
-        perform tsconsole.drop_functions(tsconsole.functions_named(kind || key)) from unnest(array['track_', 'track_truncate_', 'log_', 'log_truncate_']) kind;
+        perform tsconsole.drop_functions(tsconsole.tracking_functions(key, 'track_old', 'track_new', 'track_truncate', 'track', 'log', 'log_truncate'));
         delete from tsconsole.tracked_source t where t.source_table = source and t.time_column = end_tracking.time_column;
         delete from tsconsole.source_partition p
         where p.source_table = source and not exists (select from tsconsole.tracked_source t where t.source_table = source);

@@ -22,13 +22,13 @@ set search_path = pg_catalog, pg_temp
 as $$
     -- Lateness is in seconds: a day would be as long as the writer's time zone says. PostgreSQL reads the text of this
     -- condition anew for every statement: the shorter, the cheaper for writers of single rows.
-    select format('(%s) and tsconsole.track_%s(%s.%I%s)',
+    select format('(%s) and tsconsole.track_%s_%s(%s.%I%s)',
         string_agg(distinct format(case
             when c.time_type = 'timestamptz'::regtype then '%1$s.%2$I < clock_timestamp() - %3$L::interval'
             when c.time_type = 'date'::regtype then '%1$s.%2$I < ((clock_timestamp() - %3$L::interval) at time zone %4$L)::date'
             else '%1$s.%2$I < (clock_timestamp() - %3$L::interval) at time zone %4$L' end,
             row_name, c.time_column, make_interval(secs => extract(epoch from c.lateness)::float8), c.timezone), ' or '),
-        tsconsole.tracking_key(source, late_condition.time_column), row_name, late_condition.time_column,
+        row_name, tsconsole.tracking_key(source, late_condition.time_column), row_name, late_condition.time_column,
         (select string_agg(', ' || coalesce(tsconsole.row_expression(source, d.expression, d.data_type, row_name), format('null::%s', d.data_type)), '' order by d.ordinal)
          from tsconsole.tracked_dimensions(source, late_condition.time_column) d))
     from (select distinct r.time_type, r.time_column, case when r.time_type <> 'timestamptz'::regtype then r.timezone end as timezone, t.lateness
@@ -124,12 +124,13 @@ comment on function tsconsole.log_statement(silver.timeseries_rollup_config) is
 Example: select tsconsole.log_statement(tsconsole.rollup(''silver.meters_1m''));';
 
 
-create or replace function tsconsole.tracker_source(source regclass, time_column text) returns text
+create or replace function tsconsole.tracker_source(source regclass, time_column text, row_name text) returns text
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select format('create or replace function tsconsole.track_%s(at %s%s) returns boolean language plpgsql volatile as %L',
-        k.key, k.time_type, u.arguments, format($body$
+    -- An UPDATE that moves rows from bucket to bucket has two at a time: each side remembers its own.
+    select format('create or replace function tsconsole.track_%s_%s(at %s%s) returns boolean language plpgsql volatile as %L',
+        row_name, k.key, k.time_type, u.arguments, format($body$
 declare
     granule text := case when pg_catalog.isfinite(at) then %1$s end;
     series text;
@@ -137,30 +138,30 @@ declare
     logged integer;
 begin
     -- A setting is null before its first use, and empty after a transaction that used it.
-    if granule is null or granule operator(pg_catalog.=) pg_catalog.current_setting('tsconsole.late_%2$s', true) then
+    if granule is null or granule operator(pg_catalog.=) pg_catalog.current_setting('tsconsole.late_%7$s_%2$s', true) then
         return false;
     elsif at operator(pg_catalog.<@) nullif(pg_catalog.current_setting('tsconsole.bulk_%2$s', true), '')::pg_catalog.%3$s then
         -- Its bucket was queued whole, like every bucket that the range touches.
-        perform pg_catalog.set_config('tsconsole.late_%2$s', granule, true);
+        perform pg_catalog.set_config('tsconsole.late_%7$s_%2$s', granule, true);
         return false;
     end if;
     series := pg_catalog.concat(granule, '|', row(%4$s));
-    if series operator(pg_catalog.=) pg_catalog.current_setting('tsconsole.late_%2$s', true) then
+    if series operator(pg_catalog.=) pg_catalog.current_setting('tsconsole.late_%7$s_%2$s', true) then
         return false;
     end if;
-    remembered := pg_catalog.current_setting('tsconsole.logged_%2$s', true);
+    remembered := pg_catalog.current_setting('tsconsole.logged_%7$s_%2$s', true);
     logged := case when pg_catalog.split_part(remembered, '|', 1) operator(pg_catalog.=) granule
                    then pg_catalog.split_part(remembered, '|', 2)::pg_catalog.int4 operator(pg_catalog.+) 1 else %5$s end;
     perform tsconsole.log_%2$s(at%6$s, logged operator(pg_catalog.>) 3);
-    perform pg_catalog.set_config('tsconsole.late_%2$s', case when logged operator(pg_catalog.>) 3 then granule else series end, true),
-            pg_catalog.set_config('tsconsole.logged_%2$s', pg_catalog.concat(granule, '|', logged), true);
+    perform pg_catalog.set_config('tsconsole.late_%7$s_%2$s', case when logged operator(pg_catalog.>) 3 then granule else series end, true),
+            pg_catalog.set_config('tsconsole.logged_%7$s_%2$s', pg_catalog.concat(granule, '|', logged), true);
     return false;
 end;
 $body$,
             -- All rollups whose buckets are as wide share one. The bytes are exact, and cheaper to make than any text.
             (select format('pg_catalog.encode(%s, ''hex'')', string_agg(format('pg_catalog.%s(%s)', k.send, b.start), ' operator(pg_catalog.||) ' order by b.start))
              from (select distinct tsconsole.bucket_expression(r, 'at') as start from tsconsole.tracking_rollups(source, time_column) r) b),
-            k.key, k.range_type, u.names, case when u.is_known then 1 else 4 end, ', ' || nullif(u.names, '')))
+            k.key, k.range_type, u.names, case when u.is_known then 1 else 4 end, ', ' || nullif(u.names, ''), row_name))
     from (select tsconsole.tracking_key(source, time_column) as key, c.base_name as time_type, t.range_type, t.send
           from tsconsole.columns(source) c
           join (values ('date', 'daterange', 'date_send'), ('timestamp without time zone', 'tsrange', 'timestamp_send'),
@@ -172,9 +173,9 @@ $body$,
           from tsconsole.tracked_dimensions(source, tracker_source.time_column) d) u;
 $$;
 
-comment on function tsconsole.tracker_source(regclass, text) is
-'The CREATE FUNCTION of a source''s tracker, which the WHEN clause of its row triggers calls for every late row. It runs as the writer and calls the logger only when the bucket or the series is another than the last one logged in this transaction, and not inside the range of silver.bulk_load; from the fourth series of a bucket on, or when a dimension is not known any more, the bucket is logged whole. It answers false, so that no trigger is queued.
-Example: select tsconsole.tracker_source(''raw.readings'', ''ts'');';
+comment on function tsconsole.tracker_source(regclass, text, text) is
+'The CREATE FUNCTION of a source''s tracker of late rows, old or new ones, which the WHEN clauses of its row triggers call. It runs as the writer and calls the logger only when the bucket or the series is another than the last one logged in this transaction, and not inside the range of silver.bulk_load; from the fourth series of a bucket on, or when a dimension is not known any more, the bucket is logged whole. It answers false, so that no trigger is queued.
+Example: select tsconsole.tracker_source(''raw.readings'', ''ts'', ''new'');';
 
 
 create or replace function tsconsole.never_called() returns trigger

@@ -166,8 +166,8 @@ begin
     -- make them forget, or the next late row of that bucket would go unlogged.
     if (config).change_tracking = 'trigger' then
         key := tsconsole.tracking_key((config).source_table, (config).time_column);
-        perform set_config('tsconsole.late_' || key, '', true), set_config('tsconsole.logged_' || key, '', true),
-                set_config('tsconsole.bulk_' || key, '', true);
+        perform set_config(format('tsconsole.%s_%s', setting, key), '', true)
+        from unnest(array['late_old', 'late_new', 'logged_old', 'logged_new', 'bulk']) setting;
     end if;
 end;
 $$;
