@@ -252,7 +252,7 @@ def test_what_comes_back_during_a_step_is_not_taken_for_frozen(
             "alter table raw.readings attach partition raw.day3 "
             "for values from ('2025-03-03Z') to ('2025-03-04Z')"
         )
-        parts.execute("select tsconsole.check_partitions('raw.readings', 'ts')")
+        parts.execute("select tsconsole.check_partitions('raw.readings')")
         parts.execute("select pg_advisory_unlock(77)")
         assert step.result(30).fetchone()[0] == "busy"
     run(parts)
@@ -308,3 +308,51 @@ def test_a_partition_that_was_replaced_may_be_away_for_a_moment(
     parts.execute(f"alter table raw.readings attach partition raw.other {bounds}")
     run(parts)
     assert_ladder(parts, "raw.readings")
+
+
+@pytest.mark.parametrize("first", ["ts", "wall"])
+def test_partitions_matter_to_rollups_on_another_time_column_too(
+    db: psycopg.Connection, first: str
+) -> None:
+    """A partition covers a day of the one time column, and any time of the other."""
+    days = [
+        f"create table raw.t{day} partition of raw.two "
+        f"for values from ('2025-03-0{day}Z') to ('2025-03-0{day + 1}Z')"
+        for day in (1, 2, 3)
+    ]
+    db.execute(
+        "create table raw.two (ts timestamptz, wall timestamptz, v integer) "
+        f"partition by range (ts); {'; '.join(days)};"
+        "create index on raw.two (ts); create index on raw.two (wall);"
+        "insert into raw.two select timestamptz '2025-03-01Z' + i * interval '10 minutes', "
+        "timestamptz '2025-02-20Z' + i * interval '7 minutes', i from generate_series(0, 431) i"
+    )
+    for column in (first, {"ts": "wall", "wall": "ts"}[first]):
+        db.execute(
+            "select silver.create_rollup_table('raw.two', %s, '1 hour', time_column := %s, "
+            "dimensions := '{}', measures := '{\"v\": [\"sum\"]}')",
+            [f"by_{column}", column],
+        )
+    db.execute("create table raw.ever as select * from raw.two")
+
+    def assert_both(ts: str) -> None:
+        run(db)
+        for column, source in (("ts", ts), ("wall", "raw.two")):
+            for target in (f"silver.by_{column}", f"silver.by_{column}_live"):
+                truth = f"select date_trunc('hour', {column}, 'UTC'), sum(v) from {source} group by 1"
+                stored = f"select {column}, sum_v from {target}"
+                both = f"(({truth}) except ({stored})) union all (({stored}) except ({truth}))"
+                assert value(db, f"select count(*) from ({both}) d") == 0, target
+
+    assert_both("raw.ever")
+    db.execute("alter table raw.two detach partition raw.t1")
+    assert_both("raw.ever")
+    db.execute("update raw.t1 set v = v + 1")
+    db.execute(
+        "alter table raw.two attach partition raw.t1 "
+        "for values from ('2025-03-01Z') to ('2025-03-02Z')"
+    )
+    assert_both("raw.two")
+    db.execute("drop table raw.t2")
+    assert_both("(select * from raw.two union all select * from raw.ever where ts >= '2025-03-02Z' "
+                "and ts < '2025-03-03Z') e")  # fmt: skip

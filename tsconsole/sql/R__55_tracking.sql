@@ -114,6 +114,11 @@ begin
     on conflict (source_table, time_column) do update set lateness = least(t.lateness, excluded.lateness);
     if not exists (select from tsconsole.source_partition p where p.source_table = config.source_table) then
         perform tsconsole.take_inventory(config.source_table, tsconsole.inventory(config.source_table, config.time_column));
+    elsif tsconsole.is_partitioned_by(config.source_table, config.time_column) then
+        -- It may have been taken for another time column.
+        update tsconsole.source_partition p set range_start = b.range_start, range_end = b.range_end
+        from tsconsole.partition_bounds(config.source_table, config.time_column) b
+        where p.source_table = config.source_table and p.partition = b.partition;
     end if;
 end;
 $$;
@@ -187,6 +192,8 @@ comment on function tsconsole.tracking_functions(text, text[]) is
 'The functions of these kinds that were generated for a tracked source, whatever their arguments: track_old and track_new (late rows), track_truncate, log, log_truncate.
 Example: select tsconsole.tracking_functions(tsconsole.tracking_key(''raw.readings'', ''ts''), ''log'');';
 
+
+drop function if exists tsconsole.drop_logger(text);
 
 create or replace function tsconsole.drop_functions(functions oid[]) returns void
 language plpgsql volatile

@@ -124,6 +124,8 @@ comment on function tsconsole.log_statement(silver.timeseries_rollup_config) is
 Example: select tsconsole.log_statement(tsconsole.rollup(''silver.meters_1m''));';
 
 
+drop function if exists tsconsole.tracker_block(regclass, text, text), tsconsole.tracker_source(regclass, text);
+
 create or replace function tsconsole.tracker_source(source regclass, time_column text, row_name text) returns text
 language sql volatile
 set search_path = pg_catalog, pg_temp

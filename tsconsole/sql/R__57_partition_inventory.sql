@@ -21,6 +21,19 @@ comment on function tsconsole.present_partitions(regclass) is
 Example: select * from tsconsole.present_partitions(''raw.readings'');';
 
 
+create or replace function tsconsole.is_partitioned_by(source regclass, time_column text) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (select from pg_partitioned_table p join pg_attribute a on a.attrelid = p.partrelid and a.attnum = p.partattrs[0]
+                   where p.partrelid = source and p.partstrat = 'r' and a.attname = time_column);
+$$;
+
+comment on function tsconsole.is_partitioned_by(regclass, text) is
+'Whether the partitions of a table are ranges of this column. Of any other, each of them may hold all.
+Example: select tsconsole.is_partitioned_by(''raw.readings'', ''ts'');';
+
+
 create or replace function tsconsole.partition_bounds(source regclass, time_column text)
 returns table (partition oid, range_start timestamptz, range_end timestamptz)
 language sql stable
@@ -36,9 +49,7 @@ as $$
     select t.partition,
            case when k.by_time then coalesce(t.range_start, '-infinity') else '-infinity' end,
            case when k.by_time then coalesce(t.range_end, 'infinity') else 'infinity' end
-    from tree t cross join (
-        select exists (select from pg_partitioned_table p join pg_attribute a on a.attrelid = p.partrelid and a.attnum = p.partattrs[0]
-                       where p.partrelid = source and p.partstrat = 'r' and a.attname = time_column) as by_time) k;
+    from tree t cross join (select tsconsole.is_partitioned_by(source, time_column) as by_time) k;
 $$;
 
 comment on function tsconsole.partition_bounds(regclass, text) is
@@ -77,11 +88,16 @@ comment on function tsconsole.take_inventory(regclass, tsconsole.source_partitio
 Example: select tsconsole.take_inventory(''raw.readings'', tsconsole.inventory(''raw.readings'', ''ts''));';
 
 
-create or replace function tsconsole.check_partitions(source regclass, time_column text) returns boolean
+drop function if exists tsconsole.check_partitions(regclass, text);
+
+create or replace function tsconsole.check_partitions(source regclass) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- Of several time columns, the one that its partitions are ranges of.
+    key_column text := (select t.time_column from tsconsole.tracked_source t where t.source_table = source
+                        order by tsconsole.is_partitioned_by(source, t.time_column) desc, t.time_column limit 1);
     present tsconsole.source_partition[];
 begin
     if not tsconsole.partitions_differ(source) then
@@ -96,16 +112,16 @@ begin
         delete from tsconsole.source_partition s where s.source_table = source;
     end if;
     -- Read once: what goes between two readings would be in neither.
-    present := tsconsole.inventory(source, time_column);
-    perform tsconsole.note_partition_changes(source, time_column, present);
+    present := tsconsole.inventory(source, key_column);
+    perform tsconsole.note_partition_changes(source, key_column, present);
     perform tsconsole.take_inventory(source, present);
     return true;
 end;
 $$;
 
-comment on function tsconsole.check_partitions(regclass, text) is
+comment on function tsconsole.check_partitions(regclass) is
 'Compares the partitions of a tracked source with the inventory: what is gone is frozen, what came, was truncated or was rewritten is a late change over its range. False when another session is at it.
-Example: select tsconsole.check_partitions(''raw.readings'', ''ts'');';
+Example: select tsconsole.check_partitions(''raw.readings'');';
 
 
 create or replace function tsconsole.partitions_differ(source regclass) returns boolean
@@ -157,9 +173,14 @@ begin
     delete from tsconsole.frozen_range f
     where f.source_table = source and f.partition in (select p.partition from unnest(present) p);
     for changed in select r from unnest(come) r loop
-        perform tsconsole.queue_late(c, lower(changed), upper(changed))
-        from tsconsole.tracking_rollups(source, note_partition_changes.time_column) c;
+        perform tsconsole.queue_late(c, lower(changed), upper(changed)) from tsconsole.tracking_rollups(source, note_partition_changes.time_column) c;
     end loop;
+    -- For another time column, any bucket may be another now.
+    if gone is not null or come is not null then
+        perform tsconsole.queue_late(c, '-infinity', 'infinity')
+        from silver.timeseries_rollup_config c
+        where c.source_table = source and c.change_tracking = 'trigger' and c.time_column <> note_partition_changes.time_column;
+    end if;
 end;
 $$;
 
@@ -178,7 +199,7 @@ begin
     perform tsconsole.check_range(from_time, to_time);
     perform tsconsole.check_has_rollups(source);
     -- A partition that this transaction took away and no step has missed yet would be frozen after this, for its successor.
-    perform tsconsole.check_partitions(source, t.time_column) from tsconsole.tracked_source t where t.source_table = source;
+    perform tsconsole.check_partitions(source) where exists (select from tsconsole.tracked_source t where t.source_table = source);
     with cut as (
         delete from tsconsole.frozen_range f
         where f.source_table = source and tstzrange(f.lo, f.hi) && tstzrange(from_time, to_time)
@@ -210,7 +231,8 @@ as $$
            + coalesce((select range_agg(tstzrange(
                case when isfinite(f.lo) then tsconsole.bucket_floor(config, f.lo) end,
                case when isfinite(f.hi) then tsconsole.bucket_ceiling(config, f.hi) end))
-             from tsconsole.frozen_range f where f.source_table = (config).source_table), '{}');
+             from tsconsole.frozen_range f
+             where f.source_table = (config).source_table and tsconsole.is_partitioned_by(f.source_table, (config).time_column)), '{}');
 $$;
 
 comment on function tsconsole.kept_ranges(silver.timeseries_rollup_config) is
@@ -230,12 +252,12 @@ as $$
         'from silver.timeseries_rollup_config c where c.id = any (%6$L::bigint[]) having max(case when c.id = %4$s then greatest(c.retained_from, c.source_gone_before, %5$s - c.source_retention) else c.retained_from end) is not null '
         'union all select tstzrange(case when isfinite(f.lo) then silver.time_bucket(%1$L::interval, f.lo, %2$L, %3$L::timestamptz) end, '
         'case when isfinite(f.hi) then tsconsole.bucket_ceiling(%1$L::interval, f.hi, %2$L, %3$L::timestamptz) end) '
-        'from tsconsole.frozen_range f where f.source_table = %7$s::regclass) k',
+        'from tsconsole.frozen_range f where f.source_table = %7$s::regclass and %8$L::boolean) k',
         (config).rollup_interval, tsconsole.bucket_zone(config), (config).bucket_origin, (config).id,
         case when (config).time_type = 'timestamptz'::regtype then 'clock_timestamp()'
              else format('(clock_timestamp() at time zone %L at time zone ''UTC'')', (config).timezone) end,
         array_remove(array[(config).id, (tsconsole.parent_rollup(config)).id], null),
-        (config).source_table::oid);
+        (config).source_table::oid, tsconsole.is_partitioned_by((config).source_table, (config).time_column));
 $$;
 
 comment on function tsconsole.kept_query(silver.timeseries_rollup_config) is

@@ -30,7 +30,7 @@ begin
         delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
         return (config.target_table, null, 'paused', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
-    if config.change_tracking = 'trigger' and not tsconsole.check_partitions(config.source_table, config.time_column) then
+    if config.change_tracking = 'trigger' and not tsconsole.check_partitions(config.source_table) then
         delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
         return (config.target_table, null, 'busy', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;

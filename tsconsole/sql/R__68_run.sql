@@ -89,7 +89,7 @@ begin
     perform tsconsole.check_isolation();
     select c.* into config from silver.timeseries_rollup_config c where c.id = prepare_step.rollup_id;
     if config.is_active and config.change_tracking = 'trigger' then
-        perform tsconsole.check_partitions(config.source_table, config.time_column);
+        perform tsconsole.check_partitions(config.source_table);
     end if;
     select w.work into chosen_work
     from unnest(array['frontier', 'recompute', 'history']) with ordinality w (work, rank)

@@ -180,6 +180,7 @@ cross join lateral (
              then 'in ' || tsconsole.in_words(w.next_retry_time - clock_timestamp()) else 'is due' end as retry_in,
         case when p.history_left is not null then ', backfill: ' || tsconsole.in_words(p.history_left) || ' of history left' else '' end as backfill) state) h;
 
+drop function if exists tsconsole.pending_ranges(bigint), tsconsole.history_left(bigint);
 drop function if exists tsconsole.health(silver.timeseries_rollup_config, timestamptz, tsconsole.retry, text, interval, interval);
 
 comment on view silver.timeseries_operations_monitor is
