@@ -79,7 +79,11 @@ begin
         attempt := attempt + 1;
         started := clock_timestamp();
         begin
-            for relation in select p from tsconsole.with_partitions(source) p loop
+            perform set_config('lock_timeout', greatest(1, 1000 * extract(epoch from budget))::integer || 'ms', true);
+            -- The parent first: after that none of its partitions can go. One below a partition still can.
+            execute format('lock table only %s in share row exclusive mode', tsconsole.qualified_name(source));
+            for relation in select p from tsconsole.with_partitions(source) p where p <> source loop
+                continue when not exists (select from pg_class c where c.oid = relation);
                 perform set_config('lock_timeout', greatest(1, 1000 * extract(epoch from started + budget - clock_timestamp()))::integer || 'ms', true);
                 execute format('lock table only %s in share row exclusive mode', tsconsole.qualified_name(relation));
             end loop;

@@ -77,7 +77,9 @@ set search_path = pg_catalog, pg_temp
 as $$
     delete from tsconsole.source_partition s
     where s.source_table = source and s.partition not in (select p.partition from unnest(present) p);
+    -- What is as it was is left alone, and not locked: silver.thaw may take it away meanwhile.
     insert into tsconsole.source_partition select p.* from unnest(present) p
+    where p not in (select s from tsconsole.source_partition s where s.source_table = source)
     on conflict (source_table, partition) do update set
         database = excluded.database, file_node = excluded.file_node, attached_by = excluded.attached_by,
         range_start = excluded.range_start, range_end = excluded.range_end;
@@ -198,9 +200,13 @@ declare
 begin
     perform tsconsole.check_range(from_time, to_time);
     perform tsconsole.check_has_rollups(source);
-    -- A partition that this transaction took away and no step has missed yet would be frozen after this, for its successor.
-    perform tsconsole.check_partitions(source) where exists (select from tsconsole.tracked_source t where t.source_table = source);
-    with cut as (
+    with missed as (
+        -- What went and no step has missed yet would be frozen after this, in place of its successor.
+        delete from tsconsole.source_partition s
+        where s.source_table = source and tstzrange(s.range_start, s.range_end) && tstzrange(from_time, to_time)
+          and s.partition not in (select p.partition from tsconsole.present_partitions(source) p)
+        returning s.range_start as lo, s.range_end as hi
+    ), cut as (
         delete from tsconsole.frozen_range f
         where f.source_table = source and tstzrange(f.lo, f.hi) && tstzrange(from_time, to_time)
         returning f.*
@@ -209,7 +215,8 @@ begin
         select c.source_table, lower(r), upper(r), c.frozen_at, c.partition
         from cut c cross join lateral unnest(tstzmultirange(tstzrange(c.lo, c.hi)) - tstzmultirange(tstzrange(from_time, to_time))) r
     )
-    select range_agg(tstzrange(greatest(c.lo, from_time), least(c.hi, to_time))) into thawed from cut c;
+    select range_agg(tstzrange(greatest(c.lo, from_time), least(c.hi, to_time))) into thawed
+    from (select t.lo, t.hi from cut t union all select m.lo, m.hi from missed m) c;
     perform tsconsole.announce_work();
     return (select coalesce(sum(tsconsole.queue_late(c, lower(r), upper(r))), 0)
             from unnest(thawed) r cross join silver.timeseries_rollup_config c where c.source_table = source);
