@@ -339,7 +339,8 @@ def test_partitions_matter_to_rollups_on_another_time_column_too(
         run(db)
         for column, source in (("ts", ts), ("wall", "raw.two")):
             for target in (f"silver.by_{column}", f"silver.by_{column}_live"):
-                truth = f"select date_trunc('hour', {column}, 'UTC'), sum(v) from {source} group by 1"
+                hour = f"date_trunc('hour', {column}, 'UTC')"
+                truth = f"select {hour}, sum(v) from {source} group by 1"
                 stored = f"select {column}, sum_v from {target}"
                 both = f"(({truth}) except ({stored})) union all (({stored}) except ({truth}))"
                 assert value(db, f"select count(*) from ({both}) d") == 0, target
