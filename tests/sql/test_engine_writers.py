@@ -65,6 +65,27 @@ def test_a_renamed_column_breaks_no_writer(tracked: psycopg.Connection, name: st
     assert_ladder(tracked)
 
 
+@pytest.mark.parametrize("renamed", ["device", "site"])
+def test_tracking_made_anew_while_a_column_has_another_name(
+    tracked: psycopg.Connection, renamed: str
+) -> None:
+    """A rollup that is dropped meanwhile takes itself out of what is generated for the source."""
+    create(tracked, "raw.readings", "high", "1 hour", dimensions=["site + 1 as floor"])
+    create(tracked, "raw.readings", "gone", "1 hour", dimensions=[])
+    run(tracked)
+    tracked.execute(f"alter table raw.readings rename column {renamed} to kept")
+    tracked.execute("select silver.drop_rollup('silver.gone')")
+    columns = ", ".join("kept" if c == renamed else c for c in ("ts", "device", "site", "power"))
+    tracked.execute(
+        f"insert into raw.readings ({columns}) values ('2025-03-01 10:00:30Z', 'd1', 1, 5000)"
+    )
+    tracked.execute(f"alter table raw.readings rename column kept to {renamed}")
+    tracked.execute("select silver.retry_rollup('r_1m'), silver.retry_rollup('high')")
+    run(tracked)
+    assert_ladder(tracked)
+    assert_verified(tracked, "silver.high")
+
+
 @pytest.mark.parametrize(
     "name, other", [("ts", "integer"), ("ts", "date"), ("device", "integer"), ("device", "point")]
 )

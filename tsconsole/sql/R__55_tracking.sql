@@ -79,7 +79,7 @@ begin
         attempt := attempt + 1;
         started := clock_timestamp();
         begin
-            perform set_config('lock_timeout', greatest(1, 1000 * extract(epoch from budget))::integer || 'ms', true);
+            perform set_config('lock_timeout', (1000 * extract(epoch from budget))::integer || 'ms', true);
             -- The parent first: after that none of its partitions can go. One below a partition still can.
             execute format('lock table only %s in share row exclusive mode', tsconsole.qualified_name(source));
             for relation in select p from tsconsole.with_partitions(source) p where p <> source loop
@@ -118,7 +118,7 @@ begin
     on conflict (source_table, time_column) do update set lateness = least(t.lateness, excluded.lateness);
     if not exists (select from tsconsole.source_partition p where p.source_table = config.source_table) then
         perform tsconsole.take_inventory(config.source_table, tsconsole.inventory(config.source_table, config.time_column));
-    elsif tsconsole.is_partitioned_by(config.source_table, config.time_column) then
+    elsif tsconsole.partition_column(config.source_table) = config.time_column then
         -- It may have been taken for another time column.
         update tsconsole.source_partition p set range_start = b.range_start, range_end = b.range_end
         from tsconsole.partition_bounds(config.source_table, config.time_column) b

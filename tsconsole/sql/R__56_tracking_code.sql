@@ -49,14 +49,20 @@ as $$
 declare
     definition text;
 begin
+    -- A column of another type is not the one that the dimension was made for.
+    select case when c.data_type = row_expression.data_type then format('%s.%I', row_name, c.column_name) end into definition
+    from tsconsole.columns(source) c where expression = format('s.%I', c.column_name);
+    if found then
+        return definition;
+    end if;
     -- The view makes PostgreSQL write the name of the row before each column: with one table it would leave it out.
     -- Not row_name at once: views had tables of the names new and old until 16.
     execute format('create temporary view tsconsole_probe as select (%s)::%s as tsconsole_expression from %s tsconsole_row cross join (select 1) as beside (one)',
-        regexp_replace(expression, '^s\.', ''), data_type, tsconsole.qualified_name(source));
+        expression, data_type, tsconsole.qualified_name(source));
     definition := pg_get_viewdef(to_regclass('pg_temp.tsconsole_probe'));
     execute 'drop view pg_temp.tsconsole_probe';
     return replace(substring(definition from '^\s*SELECT (.*) AS tsconsole_expression\s+FROM '), 'tsconsole_row.', row_name || '.');
-exception when undefined_column or undefined_function or cannot_coerce or datatype_mismatch then
+exception when undefined_table or undefined_column or undefined_function or cannot_coerce or datatype_mismatch then
     return null;
 end;
 $$;

@@ -21,17 +21,17 @@ comment on function tsconsole.present_partitions(regclass) is
 Example: select * from tsconsole.present_partitions(''raw.readings'');';
 
 
-create or replace function tsconsole.is_partitioned_by(source regclass, time_column text) returns boolean
+create or replace function tsconsole.partition_column(source regclass) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select exists (select from pg_partitioned_table p join pg_attribute a on a.attrelid = p.partrelid and a.attnum = p.partattrs[0]
-                   where p.partrelid = source and p.partstrat = 'r' and a.attname = time_column);
+    select a.attname::text from pg_partitioned_table p join pg_attribute a on a.attrelid = p.partrelid and a.attnum = p.partattrs[0]
+    where p.partrelid = source and p.partstrat = 'r';
 $$;
 
-comment on function tsconsole.is_partitioned_by(regclass, text) is
-'Whether the partitions of a table are ranges of this column. Of any other, each of them may hold all.
-Example: select tsconsole.is_partitioned_by(''raw.readings'', ''ts'');';
+comment on function tsconsole.partition_column(regclass) is
+'The column that the partitions of a table are ranges of; null when they are of something else, or there are none. Of any other column each partition may hold every value.
+Example: select tsconsole.partition_column(''raw.readings'');';
 
 
 create or replace function tsconsole.partition_bounds(source regclass, time_column text)
@@ -49,7 +49,7 @@ as $$
     select t.partition,
            case when k.by_time then coalesce(t.range_start, '-infinity') else '-infinity' end,
            case when k.by_time then coalesce(t.range_end, 'infinity') else 'infinity' end
-    from tree t cross join (select tsconsole.is_partitioned_by(source, time_column) as by_time) k;
+    from tree t cross join (select tsconsole.partition_column(source) is not distinct from time_column as by_time) k;
 $$;
 
 comment on function tsconsole.partition_bounds(regclass, text) is
@@ -99,7 +99,7 @@ as $$
 declare
     -- Of several time columns, the one that its partitions are ranges of.
     key_column text := (select t.time_column from tsconsole.tracked_source t where t.source_table = source
-                        order by tsconsole.is_partitioned_by(source, t.time_column) desc, t.time_column limit 1);
+                        order by t.time_column is not distinct from tsconsole.partition_column(source) desc, t.time_column limit 1);
     present tsconsole.source_partition[];
 begin
     if not tsconsole.partitions_differ(source) then
@@ -239,7 +239,7 @@ as $$
                case when isfinite(f.lo) then tsconsole.bucket_floor(config, f.lo) end,
                case when isfinite(f.hi) then tsconsole.bucket_ceiling(config, f.hi) end))
              from tsconsole.frozen_range f
-             where f.source_table = (config).source_table and tsconsole.is_partitioned_by(f.source_table, (config).time_column)), '{}');
+             where f.source_table = (config).source_table and tsconsole.partition_column(f.source_table) = (config).time_column), '{}');
 $$;
 
 comment on function tsconsole.kept_ranges(silver.timeseries_rollup_config) is
@@ -264,7 +264,7 @@ as $$
         case when (config).time_type = 'timestamptz'::regtype then 'clock_timestamp()'
              else format('(clock_timestamp() at time zone %L at time zone ''UTC'')', (config).timezone) end,
         array_remove(array[(config).id, (tsconsole.parent_rollup(config)).id], null),
-        (config).source_table::oid, tsconsole.is_partitioned_by((config).source_table, (config).time_column));
+        (config).source_table::oid, tsconsole.partition_column((config).source_table) is not distinct from (config).time_column);
 $$;
 
 comment on function tsconsole.kept_query(silver.timeseries_rollup_config) is

@@ -143,9 +143,7 @@ as $$
             tsconsole.qualified_name(source), k.column_name, tsconsole.qualified_name(o.target_table), o.time_column)
         end
     from (values (1)) one
-    left join (select a.attname::text as column_name from pg_partitioned_table p
-               join pg_attribute a on a.attrelid = p.partrelid and a.attnum = p.partattrs[0]
-               where p.partrelid = source and p.partstrat = 'r') k on true
+    cross join lateral (select tsconsole.partition_column(source) as column_name) k
     left join lateral (select c.target_table, c.time_column from silver.timeseries_rollup_config c
                        where c.source_table = source and c.time_column <> k.column_name limit 1) o on true;
 $$;
