@@ -1,0 +1,69 @@
+"""What another session drops or makes at the very moment at which ours looks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+from sql.support import column, value, wait_until
+
+Connect = Callable[..., psycopg.Connection]
+WAITS = "select exists (select from pg_locks where pid = %s and not granted)"
+
+
+def meanwhile(
+    db: psycopg.Connection, connect: Connect, other: psycopg.Connection, query: str
+) -> list[tuple[Any, ...]]:
+    """Run a query in a session of its own; once it waits, `other` commits. The query's rows."""
+    ours = connect()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(lambda: ours.execute(query.encode()).fetchall())
+        wait_until(lambda: asked.done() or value(db, WAITS, [ours.info.backend_pid]))
+        assert not asked.done(), "it did not wait for the other session"
+        other.commit()
+        return asked.result(30)
+
+
+@pytest.fixture
+def tree(db: psycopg.Connection) -> psycopg.Connection:
+    """raw.readings in two days; the second one has partitions itself."""
+    db.execute(
+        """
+        create table raw.readings (ts timestamptz, v integer) partition by range (ts);
+        create table raw.day1 partition of raw.readings
+            for values from ('2025-03-01Z') to ('2025-03-02Z');
+        create table raw.day2 partition of raw.readings
+            for values from ('2025-03-02Z') to ('2025-03-03Z') partition by range (ts);
+        create table raw.morning partition of raw.day2
+            for values from ('2025-03-02 00:00Z') to ('2025-03-02 12:00Z');
+        create table raw.evening partition of raw.day2
+            for values from ('2025-03-02 12:00Z') to ('2025-03-03 00:00Z');
+        """
+    )
+    return db
+
+
+@pytest.mark.parametrize("gone", ["day1", "day2", "morning"])
+def test_a_partition_that_goes_while_its_source_is_being_locked(
+    tree: psycopg.Connection, connect: Connect, gone: str
+) -> None:
+    """It was there when the lock was asked for, and is not when the lock is to be had."""
+    dropper = connect(autocommit=False)
+    dropper.execute(f"drop table raw.{gone}")
+    meanwhile(tree, connect, dropper, "select tsconsole.lock_source('raw.readings')")
+    left = column(tree, "select p::regclass::text from tsconsole.with_partitions('raw.readings') p")
+    assert f"raw.{gone}" not in left
+
+
+def test_two_sessions_make_an_archive_schema_at_once(
+    tree: psycopg.Connection, connect: Connect
+) -> None:
+    first = connect(autocommit=False)
+    archive = "select tsconsole.archive_schema('raw.readings')"
+    assert value(first, archive) == "raw_archive"
+    assert meanwhile(tree, connect, first, archive) == [("raw_archive",)]
+    said = "select obj_description('raw_archive'::regnamespace) like 'Partitions that retention%'"
+    assert value(tree, said)
