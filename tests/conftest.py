@@ -21,7 +21,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from support import HOURLY, make_readings
+from support import HOURLY, make_readings, missing
 
 from tsconsole import operations
 from tsconsole.database import Settings, connected
@@ -230,6 +230,32 @@ async def rolled_up(connection: psycopg.AsyncConnection) -> psycopg.AsyncConnect
 def require_extension() -> Callable[[psycopg.Connection, str], None]:
     """Creates an extension, or skips; TSCONSOLE_REQUIRE_EXTENSIONS=1 makes the skip a failure."""
     return create_extension
+
+
+@pytest.fixture
+def cron_home(dsn: str) -> Iterator[str]:
+    """The database in which pg_cron lives, with the core for a while.
+
+    That is `postgres`, which other tests leave alone. CI's role may create schemas there and use
+    cron.schedule_in_database; without that server the test is skipped.
+    """
+    if os.environ.get("TSCONSOLE_REQUIRE_EXTENSIONS") != "1":
+        pytest.skip("needs pg_cron in the database postgres: TSCONSOLE_REQUIRE_EXTENSIONS=1")
+    home = make_conninfo(dsn, dbname="postgres")
+    drop = "drop schema if exists raw, silver, gold, tsconsole cascade"
+    with psycopg.connect(home, autocommit=True) as connection:
+        may_create = "select has_database_privilege(current_database(), 'create')"
+        if connection.execute(may_create).fetchone() != (True,):
+            missing("the role may not create schemas in postgres; .ci/run grants it")
+        # There is one pg_cron for all workers of this run.
+        connection.execute("select pg_advisory_lock(hashtext('tsconsole test of pg_cron'))")
+        connection.execute(drop)
+        install_core(home)
+        try:
+            yield home
+        finally:
+            connection.execute("select cron.unschedule(jobid) from cron.job")
+            connection.execute(drop)
 
 
 def create_extension(connection: psycopg.Connection, name: str) -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 from textual.widgets import Static
 
 from console.conftest import MakeConsole
 from console.operator import Operator, at_view, rows
 from console.states import healthy
-from tests.conftest import install_core
 from tsconsole.screens.ask import AskScreen
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.reader import ReaderScreen
@@ -63,27 +58,13 @@ async def test_the_schedule_by_keys(console: MakeConsole, db: psycopg.Connection
         assert rows(db, config) == [("00:10:00", False)]
 
 
-@pytest.fixture
-def home(dsn: str) -> Iterator[str]:
-    """The database in which pg_cron lives, with the core for a while."""
-    if os.environ.get("TSCONSOLE_REQUIRE_EXTENSIONS") != "1":
-        pytest.skip("needs pg_cron in the database postgres: TSCONSOLE_REQUIRE_EXTENSIONS=1")
-    drop = "drop schema if exists raw, silver, gold, tsconsole cascade"
-    found = make_conninfo(dsn, dbname="postgres")
-    with psycopg.connect(found, autocommit=True) as db:
-        db.execute(drop)
-        install_core(found)
-        try:
-            yield found
-        finally:
-            db.execute("select cron.unschedule(jobid) from cron.job")
-            db.execute(drop)
-
-
-async def test_jobs_of_pg_cron_are_made_and_removed(console: MakeConsole, home: str) -> None:
+# Run by CI on its server with pg_cron, which only the tests with this mark meet.
+@pytest.mark.sql
+@pytest.mark.timeout(600)  # may have to wait for the other tests of pg_cron
+async def test_jobs_of_pg_cron_are_made_and_removed(console: MakeConsole, cron_home: str) -> None:
     count = "select count(*) from cron.job"
-    app = console(dsn=home)
-    with psycopg.connect(home, autocommit=True) as db:
+    app = console(dsn=cron_home)
+    with psycopg.connect(cron_home, autocommit=True) as db:
         async with app.run_test(size=(120, 36)) as pilot:
             operator = Operator(app, pilot)
             await operator.at_monitor()

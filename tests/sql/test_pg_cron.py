@@ -1,12 +1,10 @@
 """A real pg_cron: our jobs are made, run the rollups, are brought up to date, and go.
 
-pg_cron lives in the database `postgres`, which other tests leave alone; there the core is installed
-for a while. CI's role may create schemas there and use cron.schedule_in_database.
+The tests need the server of CI.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,42 +12,22 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from support import missing
 
-from tests.conftest import install_core
 from tests.support import CommandLine
 
 from .support import assert_verified, create, make_recent_readings, refuse, value
 
 Connection = psycopg.Connection[Any]
 
-pytestmark = [
-    pytest.mark.skipif(
-        os.environ.get("TSCONSOLE_REQUIRE_EXTENSIONS") != "1",
-        reason="slow, and needs the server of CI: TSCONSOLE_REQUIRE_EXTENSIONS=1",
-    ),
-    # They wait for one another, and for pg_cron's minutes.
-    pytest.mark.timeout(600),
-]
-
-DROP = "drop schema if exists raw, silver, gold, tsconsole cascade"
+# They wait for one another, and for pg_cron's minutes.
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
-def home(dsn: str) -> Iterator[Connection]:
-    """The database in which pg_cron lives, with the core."""
-    with psycopg.connect(dsn, dbname="postgres", autocommit=True) as connection:
-        if not value(connection, "select has_database_privilege(current_database(), 'create')"):
-            missing("the role may not create schemas in postgres; .ci/run grants it")
-        # There is one pg_cron for all workers of this run.
-        connection.execute("select pg_advisory_lock(hashtext('tsconsole test of pg_cron'))")
-        connection.execute(DROP)
-        install_core(make_conninfo(dsn, dbname="postgres"))
-        try:
-            yield connection
-        finally:
-            connection.execute("select cron.unschedule(jobid) from cron.job")
-            connection.execute(DROP)
+def home(cron_home: str) -> Iterator[Connection]:
+    """A connection to the database in which pg_cron lives, with the core."""
+    with psycopg.connect(cron_home, autocommit=True) as connection:
+        yield connection
 
 
 def scheduled(db: Connection, *arguments: Any) -> dict[str, tuple[str, str]]:
