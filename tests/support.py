@@ -89,7 +89,9 @@ class CommandLine:
 
 def missing(reason: str) -> NoReturn:
     """Skip, because something is not here that `.ci/run` provides: there it is a failure."""
-    pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def find_psql(folder: Path | None) -> Path:
