@@ -72,6 +72,13 @@ def model_cursor(connection: Connection, model: type[T]) -> psycopg.AsyncCursor[
     return cursor
 
 
+async def only_row(cursor: psycopg.AsyncCursor[T]) -> T:
+    """The row of a query that always gives one: what the clock says, for example."""
+    row = await cursor.fetchone()
+    assert row is not None
+    return row
+
+
 async def fetch(
     connection: Connection, model: type[T], query: Query, parameters: Parameters | None = None
 ) -> list[T]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from psycopg.rows import tuple_row
@@ -19,7 +18,7 @@ from tsconsole.models import (
     RollupStatus,
     RunningStep,
 )
-from tsconsole.operations.calls import Connection, model_cursor, operation
+from tsconsole.operations.calls import Connection, model_cursor, only_row, operation
 from tsconsole.operations.catalog import DEFINITION
 from tsconsole.operations.monitoring import OPERATIONS, PARTITIONS, STEPS, alone
 
@@ -126,10 +125,10 @@ async def rollup_details(
         error = await alone(model_cursor(connection, ErrorEntry), ERROR, values)
         pending = await alone(model_cursor(connection, PendingRange), PENDING, values)
         parts = await alone(model_cursor(connection, PartitionStat), PARTITIONS, values)
-    row: tuple[datetime, bool] = await clock.fetchone()  # type: ignore[assignment]
+    now, is_standby = await only_row(clock)
     return RollupDetails(
-        database_time=row[0],
-        is_standby=row[1],
+        database_time=now,
+        is_standby=is_standby,
         ladder=tuple(await ladder.fetchall()),
         definition=await definition.fetchone(),
         progress=await progress.fetchone(),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from psycopg.rows import tuple_row
 
 from tsconsole.models import ErrorGroup, Failures, LoggedError, RetryEntry
@@ -12,6 +10,7 @@ from tsconsole.operations.calls import (
     fetch_value,
     fetch_values,
     model_cursor,
+    only_row,
     operation,
 )
 from tsconsole.operations.monitoring import RETRIES, alone
@@ -59,9 +58,9 @@ async def failures(
         else:
             await alone(groups, GROUPS, values)
         retries = await alone(model_cursor(connection, RetryEntry), RETRIES)
-    row: tuple[datetime] = await clock.fetchone()  # type: ignore[assignment]
+    [now] = await only_row(clock)
     return Failures(
-        database_time=row[0],
+        database_time=now,
         groups=() if one_by_one else tuple(await groups.fetchall()),
         tail=tuple(await tail.fetchall()) if one_by_one else (),
         retries=tuple(await retries.fetchall()),

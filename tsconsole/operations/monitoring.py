@@ -28,6 +28,7 @@ from tsconsole.operations.calls import (
     Query,
     fetch,
     model_cursor,
+    only_row,
     operation,
 )
 
@@ -277,7 +278,7 @@ async def monitor_snapshot(
             await alone(minutes, ACTIVITY, {"minutes": activity_minutes})
         if with_steps:
             steps = await alone(model_cursor(connection, RunningStep), STEPS)
-    now, is_standby = await clock.fetchone()  # type: ignore[misc]  # there is always one row
+    now, is_standby = await only_row(clock)
     return MonitorSnapshot(
         database_time=now,
         operations=tuple(await operations.fetchall()),

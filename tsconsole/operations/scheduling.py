@@ -20,7 +20,14 @@ from tsconsole.models import (
     ScheduleSnapshot,
     WorkerStatus,
 )
-from tsconsole.operations.calls import Connection, fetch, fetch_value, model_cursor, operation
+from tsconsole.operations.calls import (
+    Connection,
+    fetch,
+    fetch_value,
+    model_cursor,
+    only_row,
+    operation,
+)
 
 SCHEDULE = """
     select s.rollup_id, s.source_table, s.target_table, s.is_active,
@@ -97,8 +104,8 @@ async def schedule_snapshot(connection: Connection, run_limit: int = 50) -> Sche
         rollups = await model_cursor(connection, ScheduledRollup).execute(SCHEDULE)
         workers = await model_cursor(connection, WorkerStatus).execute(WORKERS)
         place = await connection.cursor(row_factory=scalar_row).execute(PLACE)
-    now: datetime = await clock.fetchone()  # type: ignore[assignment]
-    cron: CronPlace = await place.fetchone()  # type: ignore[assignment]
+    now: datetime = await only_row(clock)
+    cron: CronPlace = await only_row(place)
     jobs: list[CronJob] = []
     runs: list[CronRun] = []
     if cron == "here":
