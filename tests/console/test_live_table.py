@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 from textual.app import App, ComposeResult
 
-from tsconsole.widgets.live_table import Column, LiveTable
+from tsconsole.widgets.live_table import KEPT_CELLS, KEPT_LINES, Column, LiveTable
 
 
 class TableApp(App[None]):
@@ -46,3 +46,18 @@ async def test_only_rows_that_are_seen_are_drawn() -> None:
         show(keys[10:12], "few")
         await pilot.pause()
         assert table.row_count == 2 and table.virtual_size.height == 3
+
+
+async def test_what_was_drawn_before_does_not_pile_up() -> None:
+    app = TableApp()
+    async with app.run_test(size=(100, 20)) as pilot:
+        table = app.query_one(LiveTable)
+        names = [f"c{number}" for number in range(12)]
+        table.lay_out([Column(name, name, 5) for name in names])
+        keys = [f"r{number:02}" for number in range(18)]
+        for poll in range(10):
+            table.show({key: [Text(f"{poll}")] * len(names) for key in keys})
+            await pilot.pause()
+        assert 0 < len(table._cell_render_cache) <= KEPT_CELLS
+        for cache in table._row_renderable_cache, table._row_render_cache, table._line_cache:
+            assert 0 < len(cache) <= KEPT_LINES

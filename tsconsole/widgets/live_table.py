@@ -34,6 +34,8 @@ class Column:
 Draw = Callable[[str], Sequence[Text]]
 """Makes the cells of the row with a key."""
 _NOT_DRAWN: dict[ColumnKey, Text] = {}
+KEPT_CELLS, KEPT_LINES = 1000, 100
+"""About two screenfuls of what was drawn."""
 
 
 class LiveTable(DataTable[Text]):
@@ -73,6 +75,7 @@ class LiveTable(DataTable[Text]):
         self._keys: tuple[str, ...] = ()
         """The keys of the rows, in their order."""
         self._draw: Draw = lambda _: ()
+        self._keep_little()
 
     @property
     def selected(self) -> str | None:
@@ -146,6 +149,15 @@ class LiveTable(DataTable[Text]):
         """Notice that the operator moved the cursor."""
         event.stop()
         self._tell()
+
+    def _keep_little(self) -> None:
+        """Let DataTable forget sooner what it drew: it draws anew after each poll, and would keep
+        ten thousand cells from before. To search all those for garbage takes 0.1 s, in which no
+        key is answered."""
+        self._cell_render_cache.maxsize = KEPT_CELLS
+        self._row_renderable_cache.maxsize = KEPT_LINES
+        self._row_render_cache.maxsize = KEPT_LINES
+        self._line_cache.maxsize = KEPT_LINES
 
     def _seen(self) -> range:
         """The positions of the rows of which something is on the screen."""
