@@ -200,17 +200,12 @@ class LiveTable(DataTable[Text]):
         if len(rows) == before:
             return
         self._require_update_dimensions = True
-        self._update_count += 1
         self.cursor_coordinate = self.cursor_coordinate
         self.hover_coordinate = self.hover_coordinate
         if not before:
             self._highlight_cursor()
         self.refresh(layout=len(rows) < before)
         self.check_idle()
-
-    def _update_dimensions(self, new_rows: Iterable[RowKey]) -> None:
-        """Measure no cell: the columns have the widths that they were given."""
-        super()._update_dimensions(())
 
     def _put_cursor(self, selected: str | None, line: int) -> None:
         if not self.row_count:
