@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from sql.support import clear_of_midnight
 
 
 @pytest.fixture
 def hourly(db: psycopg.Connection) -> psycopg.Connection:
     """40 days of minutes until now, rolled up by hour into partitions of a day."""
+    clear_of_midnight(db)
     db.execute(
         """
         create table raw.m (ts timestamptz, device int, v float8);

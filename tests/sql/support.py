@@ -60,6 +60,24 @@ def make_recent_readings(db: psycopg.Connection, rows: int = 600) -> None:
     make_readings(db, rows, start=start)
 
 
+def watermark(target: str) -> str:
+    """In SQL: below it a rollup holds every row; whatever the clock says, no later bucket does."""
+    return (
+        "(select last_processed_time from silver.timeseries_rollup_config "
+        f"where target_table = '{target}'::regclass)"
+    )
+
+
+def clear_of_midnight(db: psycopg.Connection) -> None:
+    """Wait until midnight UTC is not near, nor so new that buckets of the day before are open.
+
+    For tests of which rows and partitions are today's: the server's clock cannot be set.
+    """
+    seconds = "extract(epoch from clock_timestamp() - date_trunc('day', clock_timestamp(), 'UTC'))"
+    while not value(db, f"select {seconds} between 40 and 24 * 3600 - 60"):
+        time.sleep(1)
+
+
 def call(function: str, arguments: dict[str, Any]) -> tuple[sql.Composed, list[Any]]:
     """The statement that calls a function of silver with named arguments, and its values."""
     names = sql.SQL(", ").join(

@@ -117,12 +117,14 @@ def test_a_longer_source_retention_does_not_thaw_what_may_be_gone(
     hourly: psycopg.Connection,
 ) -> None:
     alter(hourly, "source_retention := '1 day'")
-    before = hourly.execute("select * from silver.r_1h order by 1, 2").fetchall()
+    stored = "select * from silver.r_1h order by 1, 2"
+    before = hourly.execute(stored).fetchall()
     hourly.execute("delete from raw.readings where ts < now() - interval '25 hours'")
     alter(hourly, "clear := '{source_retention}'")
     hourly.execute("select silver.invalidate('silver.r_1h', now() - interval '3 days', now())")
     run(hourly)
-    assert hourly.execute("select * from silver.r_1h order by 1, 2").fetchall() == before
+    # Another hour may have ended meanwhile.
+    assert hourly.execute(stored).fetchall()[: len(before)] == before
     assert_same(hourly, "select * from silver.r_1h", "select * from silver.r_1h_live where ts < "
                 "(select last_processed_time from silver.timeseries_rollup_config)")  # fmt: skip
     assert_verified(hourly, "silver.r_1h")
@@ -153,8 +155,9 @@ def test_a_new_measure_is_live_at_once_and_filled_newest_first(
     while (step := hourly.execute("select * from silver.perform_step('silver.r_1h')").fetchone())[
         2
     ] == "done":
-        works.append(step[1])
-        filled.append(step[3])
+        if step[1] != "frontier":  # of an hour that has just ended
+            works.append(step[1])
+            filled.append(step[3])
         assert_same(hourly, expected, live)
     assert set(works) == {"recompute"} and len(works) > 5
     filled.remove(late)

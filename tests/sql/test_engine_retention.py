@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -20,6 +21,7 @@ from sql.support import (
     make_recent_readings,
     run,
     value,
+    watermark,
 )
 
 Connect = Callable[..., psycopg.Connection]
@@ -134,12 +136,13 @@ def test_a_rewritten_partition_is_no_change(parts: psycopg.Connection) -> None:
 
 
 def test_rows_deleted_by_a_declared_retention_stay_rolled_up(db: psycopg.Connection) -> None:
+    began = value(db, "select now()")
     make_recent_readings(db, 5 * 1440)
     create_ladder(db, "raw.readings", "r", ["1 minute", "1 hour"], dimensions=["device"],
                   source_retention="3 days")  # fmt: skip
     run(db)
     kept = value(db, "select min(ts) from silver.r_1h")
-    assert value(db, "select %s - now() between '-3 days' and '-2 days 22 hours'", [kept])
+    assert timedelta(days=-3) <= kept - began <= timedelta(days=-2, hours=-22)
     before = db.execute("select * from silver.r_1m order by ts, device").fetchall()
     # The clock moves on; retention deletes what is older, and a bit of what is not.
     db.execute("update silver.timeseries_rollup_config set source_retention = '2 days' "
@@ -150,12 +153,13 @@ def test_rows_deleted_by_a_declared_retention_stay_rolled_up(db: psycopg.Connect
     assert after[: len(before)] == before
     assert_verified(db, "silver.r_1m")
     assert_verified(db, "silver.r_1h")
-    since = "date_trunc('hour', now(), 'UTC') - interval '46 hours'"
-    db.execute(f"delete from raw.readings where ts between {since} and {since} + interval '90 min'")
+    since = value(db, "select date_trunc('hour', now(), 'UTC') - interval '46 hours'")
+    db.execute("delete from raw.readings where ts between %s and %s",
+               [since, since + timedelta(minutes=90)])  # fmt: skip
     run(db)
-    young = f"ts >= {since} and ts < date_trunc('hour', now(), 'UTC')"
-    assert_true_rollup(db, "silver.r_1m", MINUTE, keys="device", where=young)
-    assert_true_rollup(db, "silver.r_1h", HOUR, keys="device", where=young)
+    for target, bucket in {"silver.r_1m": MINUTE, "silver.r_1h": HOUR}.items():
+        young = f"ts >= '{since}' and ts < {watermark(target)}"
+        assert_true_rollup(db, target, bucket, keys="device", where=young)
 
 
 def test_retention_beside_workers_loses_nothing(

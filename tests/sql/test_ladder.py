@@ -18,6 +18,7 @@ from sql.support import (
     make_recent_readings,
     run,
     value,
+    watermark,
 )
 
 Connect = Callable[..., psycopg.Connection]
@@ -277,8 +278,7 @@ def test_retention_below_freezes_what_stands_above(db: psycopg.Connection) -> No
     after = db.execute("select * from silver.r_1h order by ts").fetchall()
     assert [r for r in after if r[0] < kept] == [r for r in before if r[0] < kept]
     assert_true_rollup(db, "silver.r_1h", HOUR,
-                       where=f"ts >= '{kept}' and ts < date_trunc('hour', now(), 'UTC') "
-                             "- interval '1 hour'")  # fmt: skip
+                       where=f"ts >= '{kept}' and ts < {watermark('silver.r_1h')}")  # fmt: skip
     assert_verified(db, "silver.r_1h")
     assert_verified(db, "silver.r_1m")
     assert value(db, "select min(ts) from silver.r_1m") == kept
@@ -297,7 +297,7 @@ def test_retention_never_takes_what_a_level_above_has_not_read(db: psycopg.Conne
     db.execute("select silver.resume_rollup('silver.r_1h')")
     run(db)
     assert db.execute(maintain).fetchone()[0] == "done"
-    assert_true_rollup(db, "silver.r_1h", HOUR, where="ts < date_trunc('hour', now(), 'UTC')")
+    assert_true_rollup(db, "silver.r_1h", HOUR, where=f"ts < {watermark('silver.r_1h')}")
 
 
 def test_a_ladder_is_dropped_from_the_top(db: psycopg.Connection) -> None:

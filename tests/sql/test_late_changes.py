@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from sql.support import clear_of_midnight
 
 AGO = "date_trunc('day', now()) - interval '20 days'"
 
@@ -16,6 +17,7 @@ TIME_TYPES = {
 
 def make(db: psycopg.Connection, kind: str, partitioned: bool) -> str:
     """A source with 20 days of rows and two rollups, all rolled up. Returns its bucket in SQL."""
+    clear_of_midnight(db)
     time_type, width, bucket = TIME_TYPES[kind]
     db.execute("set timezone = 'UTC'")
     if partitioned:

@@ -115,8 +115,9 @@ def test_retention_drops_what_expired(hourly: Connection) -> None:
         hourly,
         "select count(*) from silver.get_partition_stats('silver.m_1h') where state = 'expired'",
     )
-    rows = "select * from silver.m_1h where ts >= now() - interval '10 days' order by ts, device"
-    kept = hourly.execute(rows).fetchall()
+    since = one(hourly, "select now() - interval '10 days'")
+    rows = "select * from silver.m_1h where ts >= %s order by ts, device"
+    kept = hourly.execute(rows, [since]).fetchall()
     before = one(hourly, PARTITIONS)
     gone = 0
     while gone < expired:
@@ -128,7 +129,7 @@ def test_retention_drops_what_expired(hourly: Connection) -> None:
         gone += went
     assert gone == expired > 25
     assert one(hourly, PARTITIONS) <= before - expired + 2
-    assert hourly.execute(rows).fetchall() == kept
+    assert hourly.execute(rows, [since]).fetchall() == kept
     assert one(
         hourly,
         "select retained_from = (select min(range_start) from tsconsole.partitions('silver.m_1h'))"

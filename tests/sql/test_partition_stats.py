@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from sql.support import clear_of_midnight
 
 Connection = psycopg.Connection[Any]
 
@@ -88,6 +89,7 @@ def test_get_partition_stats_of_a_plain_table_and_of_a_view(db: Connection) -> N
 @pytest.mark.parametrize("time_type", ["timestamptz", "timestamp", "date"])
 def test_states(db: Connection, time_type: str) -> None:
     """expired, closed, open (now; the watermark), premade."""
+    clear_of_midnight(db)
     db.execute(f"create table raw.m (ts {time_type}, v int)")
     db.execute("insert into raw.m values (now() - interval '20 days', 1)")
     db.execute(

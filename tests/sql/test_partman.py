@@ -17,6 +17,7 @@ from sql.support import (
     refuse_create,
     run,
     value,
+    watermark,
 )
 
 Require = Callable[[psycopg.Connection, str], None]
@@ -67,7 +68,7 @@ def test_rows_and_partitions(managed: psycopg.Connection) -> None:
     path = value(managed, "show search_path")
     run(managed)
     assert_true_rollup(managed, "silver.h", HOUR, keys="device",
-                       where="ts < date_trunc('hour', now(), 'UTC')")  # fmt: skip
+                       where=f"ts < {watermark('silver.h')}")  # fmt: skip
     assert_verified(managed, "silver.h")
     parts = managed.execute(
         "select range_end - range_start from tsconsole.partitions('silver.h') "
@@ -102,7 +103,7 @@ def test_the_default_partition_is_emptied(managed: psycopg.Connection) -> None:
     assert value(managed, findings) == "the default partition of pg_partman is empty"
     assert_verified(managed, "silver.h")
     assert_true_rollup(managed, "silver.h", HOUR, keys="device",
-                       where="ts < date_trunc('hour', now(), 'UTC')")  # fmt: skip
+                       where=f"ts < {watermark('silver.h')}")  # fmt: skip
 
 
 def test_a_step_in_hand_is_waited_for(

@@ -14,6 +14,7 @@ from sql.support import (
     assert_same,
     assert_true_rollup,
     assert_verified,
+    clear_of_midnight,
     column,
     create,
     create_ladder,
@@ -31,6 +32,7 @@ MIDNIGHT = "date_trunc('day', now(), 'UTC')"
 
 def make_source(db: psycopg.Connection, days: int = 6, kind: str = "timestamptz") -> None:
     """raw.readings in partitions of a day, a row a minute for whole days until last midnight."""
+    clear_of_midnight(db)
     db.execute(
         f"create table raw.readings (ts {kind}, device text, site integer, "
         "temperature double precision, power integer) partition by range (ts);"
