@@ -238,6 +238,14 @@ def _run(claim: psycopg.Connection, target: str) -> None:
     claim.execute("select pg_advisory_xact_lock(tsconsole.lock_class('frontier'), %s)", [row[0]])
 
 
+def one_worker(db: psycopg.Connection) -> None:
+    """A worker on the host etl-7."""
+    db.execute(
+        "insert into tsconsole.worker (name, host, pid, version, jobs)"
+        " values ('w', 'etl-7', 4711, '0.1.0', 2)"
+    )
+
+
 def error_entry(id: int, message: str) -> ErrorEntry:
     """An entry of the error log."""
     return ErrorEntry(

@@ -8,7 +8,7 @@ from textual.widgets import Static
 
 from console.conftest import MakeConsole
 from console.operator import Operator, at_view, rows
-from console.states import healthy
+from console.states import healthy, one_worker
 from tsconsole.screens.ask import AskScreen
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.reader import ReaderScreen
@@ -18,10 +18,7 @@ from tsconsole.widgets.grid import Grid
 
 async def test_the_schedule_by_keys(console: MakeConsole, db: psycopg.Connection) -> None:
     healthy(db)
-    db.execute(
-        "insert into tsconsole.worker (name, host, pid, version, jobs)"
-        " values ('w', 'etl-7', 4711, '0.1.0', 2)"
-    )
+    one_worker(db)
     app = console()
     config = (
         "select refresh_interval::text, is_active from silver.timeseries_rollup_config"

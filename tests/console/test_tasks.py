@@ -15,7 +15,7 @@ from textual.widgets import Input, Select
 
 from console.conftest import MakeConsole
 from console.operator import Operator, rows
-from console.states import healthy
+from console.states import healthy, one_worker
 from tsconsole.screens.create import CreateScreen
 from tsconsole.screens.partitions import PartitionsScreen
 from tsconsole.screens.reader import ReaderScreen
@@ -208,10 +208,7 @@ async def test_what_retention_would_take(console: MakeConsole, db: psycopg.Conne
 
 async def test_who_runs_them(console: MakeConsole, db: psycopg.Connection) -> None:
     healthy(db)
-    db.execute(
-        "insert into tsconsole.worker (name, host, pid, version, jobs)"
-        " values ('w', 'etl-7', 4711, '0.1.0', 2)"
-    )
+    one_worker(db)
     app = console()
     async with task(app, "find out who runs the rollups") as operator:
         await operator.press("7")
