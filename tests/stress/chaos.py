@@ -9,12 +9,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from stress.arena import LEVELS, TOTAL
 
 Connection = psycopg.Connection[Any]
@@ -85,10 +86,18 @@ class Helper:
                 raise
             self.done[f"refused {error.sqlstate}"] += 1
             if error.sqlstate not in self.expected:
-                self.errors.append(f"{self.name}: {error.sqlstate} {error}")
+                self.errors.append(f"{error.sqlstate} {error}")
 
     def act(self, db: Connection) -> None:
         raise NotImplementedError
+
+
+def assert_silent(seed: str, said: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Nobody met what must not happen; else the seed, and all that each of them said."""
+    lines = [f"{who}: {line}" for who, errors in said for line in errors]
+    if lines:
+        # Not by an assertion: pytest cuts what it compares.
+        pytest.fail("\n".join([f"stress seed {seed}", *lines]), pytrace=False)
 
 
 class Operator(Helper):

@@ -11,7 +11,16 @@ from typing import Any
 
 import psycopg
 from stress.arena import LADDER, LEVELS, STAGES, Level, make_source, set_nap, widen_races
-from stress.chaos import Chaos, Helper, Operator, Workers, end_waits, finish_prepared, wait_for
+from stress.chaos import (
+    Chaos,
+    Helper,
+    Operator,
+    Workers,
+    assert_silent,
+    end_waits,
+    finish_prepared,
+    wait_for,
+)
 from stress.checker import SNAPSHOT, Checker, differing, existing, state
 from stress.conftest import StressServer
 from stress.partitioner import Partitioner
@@ -160,11 +169,9 @@ class Stress:
             self.quiet.set()
             self.workers.stop()
         print(self.counted())
-        assert not self.checker.reports, self.checker.reports[0]
-        assert not self.checker.errors, self.checker.errors
-        for helper in self.helpers:
-            assert not helper.errors, helper.errors
-        assert self.log.read_text() == ""
+        said = [("checker", [*self.checker.reports, *self.checker.errors])]
+        said += [(helper.name, helper.errors) for helper in self.helpers]
+        assert_silent(self.seed, [*said, ("workers", self.log.read_text().splitlines())])
         with self.connect() as db:
             print(db.execute(STEPS).fetchall())
             # The clock went on while the workers were told to stop.
