@@ -59,6 +59,12 @@ def assert_ladder(db: psycopg.Connection, source: str) -> None:
                     f"select {COLUMNS} from silver.{target}_live")  # fmt: skip
 
 
+def attach(db: psycopg.Connection, name: str, start: str, end: str, to: str = "readings") -> None:
+    db.execute(
+        f"alter table raw.{to} attach partition raw.{name} for values from ('{start}') to ('{end}')"
+    )
+
+
 DETACH = "alter table raw.readings detach partition raw.day1"
 
 
@@ -106,10 +112,7 @@ def test_a_partition_that_comes_back_changed_is_read_again(
     if concurrently:
         run(parts)
     parts.execute("update raw.day3 set power = power + 1; delete from raw.day3 where site = 0")
-    parts.execute(
-        "alter table raw.readings attach partition raw.day3 "
-        "for values from ('2025-03-03Z') to ('2025-03-04Z')"
-    )
+    attach(parts, "day3", "2025-03-03Z", "2025-03-04Z")
     run(parts)
     assert_ladder(parts, "raw.readings")
 
@@ -119,10 +122,7 @@ def test_a_truncated_and_a_new_partition_are_seen(parts: psycopg.Connection) -> 
     parts.execute("create table raw.loaded (like raw.day1)")
     parts.execute("insert into raw.loaded select ts - interval '10 days', device, site, "
                   "temperature, power from raw.day1")  # fmt: skip
-    parts.execute(
-        "alter table raw.readings attach partition raw.loaded "
-        "for values from ('2025-02-19Z') to ('2025-02-20Z')"
-    )
+    attach(parts, "loaded", "2025-02-19Z", "2025-02-20Z")
     run(parts)
     assert_ladder(parts, "raw.readings")
 
@@ -252,10 +252,7 @@ def test_what_comes_back_during_a_step_is_not_taken_for_frozen(
         waits = "select from pg_locks where locktype = 'advisory' and objid = 77 and not granted"
         while not parts.execute(waits).fetchall():
             time.sleep(0.01)
-        parts.execute(
-            "alter table raw.readings attach partition raw.day3 "
-            "for values from ('2025-03-03Z') to ('2025-03-04Z')"
-        )
+        attach(parts, "day3", "2025-03-03Z", "2025-03-04Z")
         parts.execute("select tsconsole.check_partitions('raw.readings')")
         parts.execute("select pg_advisory_unlock(77)")
         assert step.result(30).fetchone()[0] == "busy"
@@ -269,10 +266,7 @@ def test_partitions_that_went_together_come_back_one_by_one(parts: psycopg.Conne
     run(parts)
     parts.execute("update raw.day2 set power = power + 1; update raw.day3 set power = power + 1")
     for day in (2, 3):
-        parts.execute(
-            f"alter table raw.readings attach partition raw.day{day} "
-            f"for values from ('2025-03-0{day}Z') to ('2025-03-0{day + 1}Z')"
-        )
+        attach(parts, f"day{day}", f"2025-03-0{day}Z", f"2025-03-0{day + 1}Z")
         run(parts)
     assert_ladder(parts, "raw.readings")
 
@@ -299,17 +293,18 @@ def test_a_partition_that_was_replaced_may_be_away_for_a_moment(
     parts: psycopg.Connection,
 ) -> None:
     """No step came by between the replacement and the detach: the forerunner is missed then."""
-    bounds = "for values from ('2025-03-01Z') to ('2025-03-02Z')"
+    bounds = "2025-03-01Z", "2025-03-02Z"
     with parts.transaction():
         parts.execute(
             "create table raw.other (like raw.readings including all);"
             "insert into raw.other select * from raw.day1 where power % 2 = 0;"
-            f"drop table raw.day1; alter table raw.readings attach partition raw.other {bounds}"
+            "drop table raw.day1"
         )
+        attach(parts, "other", *bounds)
         parts.execute("select silver.thaw('raw.readings', '2025-03-01Z', '2025-03-02Z')")
     parts.execute("alter table raw.readings detach partition raw.other")
     run(parts)
-    parts.execute(f"alter table raw.readings attach partition raw.other {bounds}")
+    attach(parts, "other", *bounds)
     run(parts)
     assert_ladder(parts, "raw.readings")
 
@@ -359,10 +354,7 @@ def test_partitions_matter_to_rollups_on_another_time_column_too(
     db.execute("alter table raw.two detach partition raw.t1")
     assert_both("raw.ever")
     db.execute("update raw.t1 set v = v + 1")
-    db.execute(
-        "alter table raw.two attach partition raw.t1 "
-        "for values from ('2025-03-01Z') to ('2025-03-02Z')"
-    )
+    attach(db, "t1", "2025-03-01Z", "2025-03-02Z", to="two")
     assert_both("raw.two")
     db.execute("drop table raw.t2")
     assert_both("(select * from raw.two union all select * from raw.ever where ts >= '2025-03-02Z' "
