@@ -51,9 +51,14 @@ def ranges(db: psycopg.Connection) -> list[tuple[str, str]]:
     ).fetchall()
 
 
+def step(db: psycopg.Connection) -> str:
+    """Make one step, and say how it ended."""
+    return str(value(db, STEP))
+
+
 def rebuild(db: psycopg.Connection) -> list[str]:
     [steps] = db.execute("call silver.rebuild_partitions('silver.h')").fetchone()
-    return [step["outcome"] for step in steps]
+    return [one["outcome"] for one in steps]
 
 
 def assert_right(db: psycopg.Connection) -> None:
@@ -117,16 +122,16 @@ def test_nothing_is_lost_when_it_is_interrupted(
     worker = connect(autocommit=False)
     outcomes = []
     for number in range(60):
-        step = worker.execute(STEP).fetchone()
+        outcome, _ = worker.execute(STEP).fetchone()
         if number % 2 == 0:
             pid = worker.info.backend_pid
             rollup.execute("select pg_terminate_backend(%s, 5000)", [pid])
             worker = connect(autocommit=False)
         else:
             worker.commit()
-            outcomes.append(step[0])
+            outcomes.append(outcome)
         assert_true_rollup(rollup, "silver.h", HOUR, keys="device")
-        if step[0] == "done":
+        if outcome == "done":
             break
     assert "swapped" in outcomes
     assert_right(rollup)
@@ -135,7 +140,7 @@ def test_nothing_is_lost_when_it_is_interrupted(
 def test_what_steps_write_meanwhile_is_there(rollup: psycopg.Connection) -> None:
     """A late row, a deletion, and a new bucket in a gap, between the copy and the swap."""
     set_interval(rollup, "1 month")
-    while rollup.execute(STEP).fetchone()[0] != "copied":
+    while step(rollup) != "copied":
         pass
     rollup.execute("insert into raw.readings values ('2025-02-22 07:10Z', 'd9', 1, 3, 3)")
     rollup.execute("delete from raw.readings where ts >= '2025-02-24Z' and ts < '2025-02-25Z'")
@@ -148,19 +153,19 @@ def test_what_steps_write_meanwhile_is_there(rollup: psycopg.Connection) -> None
 
 def test_changes_that_do_not_fit_begin_anew(rollup: psycopg.Connection) -> None:
     set_interval(rollup, "1 month")
-    rollup.execute(STEP)
+    step(rollup)
     rollup.execute("select silver.add_measures('silver.h', '{\"power\": [\"first\"]}')")
-    assert rollup.execute(STEP).fetchone()[0] == "restarted"
-    rollup.execute(STEP)
+    assert step(rollup) == "restarted"
+    step(rollup)
     rollup.execute("drop table silver.h_p20250222")
-    assert rollup.execute(STEP).fetchone()[0] == "restarted"
+    assert step(rollup) == "restarted"
     rollup.execute("select silver.invalidate('silver.h', '-infinity', 'infinity')")
-    rollup.execute(STEP)
+    step(rollup)
     run(rollup)
     rebuild(rollup)
     assert_right(rollup)
     set_interval(rollup, "1 day")
-    rollup.execute(STEP)
+    step(rollup)
     rollup.execute("select silver.drop_rollup('silver.h')")
     assert value(rollup, "select count(*) from pg_class where relname like 'h\\_p%'") == 0
 
@@ -168,13 +173,13 @@ def test_changes_that_do_not_fit_begin_anew(rollup: psycopg.Connection) -> None:
 def test_steps_in_hand_are_waited_for(rollup: psycopg.Connection, connect: Connect) -> None:
     """Neither the beginning nor the swap may miss what a step has written and not committed."""
     set_interval(rollup, "1 month")
-    step = connect(autocommit=False)
+    worker = connect(autocommit=False)
     claim = "select tsconsole.claim(id, 'history') from silver.timeseries_rollup_config"
-    step.execute(claim)
+    worker.execute(claim)
     assert rollup.execute(STEP).fetchone() == ("busy", "a step is running")
-    step.rollback()
-    assert rollup.execute(STEP).fetchone()[0] == "begun"
-    step.execute(claim)
+    worker.rollback()
+    assert step(rollup) == "begun"
+    worker.execute(claim)
     while (found := rollup.execute(STEP).fetchone())[0] == "copied":
         pass
     assert found == ("busy", "a step is running")
@@ -182,17 +187,17 @@ def test_steps_in_hand_are_waited_for(rollup: psycopg.Connection, connect: Conne
         rollup.execute("set local lock_timeout = '7s'")
         assert value(rollup, "select tsconsole.claim_steps(1, '50ms')") is False
         assert value(rollup, "show lock_timeout") == "7s"
-    step.rollback()
-    assert rollup.execute(STEP).fetchone()[0] == "swapped"
+    worker.rollback()
+    assert step(rollup) == "swapped"
     assert_right(rollup)
 
 
 def test_one_that_was_left_for_a_day_begins_anew(rollup: psycopg.Connection) -> None:
     """The log no longer says for certain what steps have written since it began."""
     set_interval(rollup, "1 month")
-    rollup.execute(STEP)
+    step(rollup)
     rollup.execute("update tsconsole.partition_rebuild set begun_at = begun_at - interval '1 day'")
-    assert rollup.execute(STEP).fetchone()[0] == "restarted"
+    assert step(rollup) == "restarted"
     assert_right(rollup)
 
 
@@ -216,7 +221,7 @@ def test_a_reader_in_a_transaction_is_not_blocked_and_not_betrayed(
     assert rollup.execute(STEP).fetchone()[1].startswith("the target is in use: its lock")
     assert time.monotonic() - started < 20
     reader.rollback()
-    assert rollup.execute(STEP).fetchone()[0] == "swapped"
+    assert step(rollup) == "swapped"
     assert value(rollup, "select count(*) from silver.h") == rows
 
 
