@@ -37,7 +37,12 @@ select silver.create_rollup_ladder('raw.readings', '{1 minute, 10 minutes}', 're
                                    dimensions => '{device}', allowed_lateness => '1 second');
 """
 
-ACTIVE = "pg_stat_activity where query like 'call silver.run_rollups%' and state = 'active'"
+ACTIVE = (
+    "pg_stat_activity where datname = current_database() and state = 'active'"
+    " and pid <> pg_backend_pid() and query like "
+)
+STEPPING = ACTIVE + "'call silver.run_rollups%'"
+MAINTAINING = ACTIVE + "'%tsconsole.run_planned_task%'"
 
 DIFFERENT = """
 with expected as (
@@ -335,7 +340,7 @@ async def test_a_step_that_does_not_end_is_cancelled(
     worker.stop()
     await asyncio.wait_for(running, 10)
     assert "cancelling 1 steps that did not end in 0.5 s" in caplog.text
-    await until(lambda: rows(db, ACTIVE) == 0)
+    await until(lambda: rows(db, STEPPING) == 0)
 
 
 async def test_a_worker_maintains(database: str, db: psycopg.Connection) -> None:
@@ -355,6 +360,40 @@ async def test_a_worker_may_be_told_not_to_maintain(database: str, db: psycopg.C
     async with working(Worker(Settings(dsn=database), options)):
         await asyncio.sleep(1)
     assert rows(db, "silver.timeseries_maintenance_log") == 0
+
+
+ENDLESS_MAINTENANCE = """
+    create function raw.endless() returns trigger language plpgsql
+    as $$ begin perform pg_sleep(600); return new; end $$;
+    create trigger endless before insert on silver.timeseries_maintenance_log
+        for each row execute function raw.endless();
+    update silver.timeseries_rollup_config set created_at = now() - interval '2 days'
+"""
+
+
+async def test_new_data_does_not_wait_for_maintenance(
+    database: str, db: psycopg.Connection
+) -> None:
+    """A task that does not end holds up no step even of a worker with one job, and is cancelled."""
+    db.execute(
+        """
+        create table raw.quick (ts timestamptz not null, value integer);
+        create index on raw.quick (ts);
+        insert into raw.quick
+        select now() - second * interval '1 second', 1 from generate_series(1, 60) as second;
+        select silver.create_rollup_table('raw.quick', 'quick_1s', '1 second', dimensions => '{}',
+                                          allowed_lateness => '0');
+        """
+    )
+    db.execute(ENDLESS_MAINTENANCE)
+    steps: list[StepResult] = []
+    options = replace(QUICK, jobs=1, stop_within=0.5)
+    async with working(Worker(Settings(dsn=database), options, steps.append)):
+        await until(lambda: rows(db, MAINTAINING) > 0)
+        before = count(steps, "silver.quick_1s", "frontier")
+        await until(lambda: count(steps, "silver.quick_1s", "frontier") >= before + 3, 20)
+        assert rows(db, MAINTAINING) == 1
+    await until(lambda: rows(db, MAINTAINING) == 0)
 
 
 @pytest.mark.parametrize(

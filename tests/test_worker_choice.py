@@ -50,12 +50,6 @@ def test_choose(waiting: list[str], in_hand: list[str], parallel: int, taken: li
     assert choose(due(*waiting), due(*in_hand), parallel) == due(*taken)
 
 
-def test_maintenance_takes_a_place_of_the_past() -> None:
-    assert choose(due("c frontier", "a history"), [], 2, others=1) == due("c frontier")
-    assert choose(due("a history"), [], 2, others=1) == []
-    assert choose(due("a history"), [], 3, others=1) == due("a history")
-
-
 def test_what_could_not_be_done_is_asked_for_less_and_less() -> None:
     tried = Tried(seldom=0.4)
     [one, other] = due("a frontier", "b frontier")

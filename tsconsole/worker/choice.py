@@ -14,19 +14,19 @@ LONGEST_PAUSE = 30.0
 
 
 def choose(
-    due: Sequence[DueRollup], in_hand: Collection[DueRollup], parallel: int, others: int = 0
+    due: Sequence[DueRollup], in_hand: Collection[DueRollup], parallel: int
 ) -> list[DueRollup]:
     """What to begin beside the work in hand, in the order of urgency in which due is.
 
     Every due frontier, as far as there is room. Of the past so much that with two or more side
     by side one place is left for the next frontier; every rollup once before a backfill gets a
-    second place. others: places that something else than steps of the past takes.
+    second place.
     """
-    free = parallel - len(in_hand) - others
+    free = parallel - len(in_hand)
     frontiers = [one for one in due if one.work == "frontier" and not _holds(in_hand, one)]
     chosen = frontiers[: max(free, 0)]
     past_in_hand = [one for one in in_hand if one.work != "frontier"]
-    room = min(free - len(chosen), max(parallel - 1, 1) - len(past_in_hand) - others)
+    room = min(free - len(chosen), max(parallel - 1, 1) - len(past_in_hand))
     past = [one for one in due if one.work != "frontier"]
     chosen += _first_of_each(past, past_in_hand)[: max(room, 0)]
     # A backfill is claimed range by range: any number can share it.

@@ -42,9 +42,9 @@ _SESSION = {
 
 
 class Worker:
-    """Steps what is due until `stop()` is called.
+    """Steps what is due, and maintains beside it, until `stop()` is called.
 
-    Steps in hand end then, but not after `stop_within`; `cancel()` cancels them at once.
+    What is in hand ends then, but not after `stop_within`; `cancel()` cancels it at once.
     """
 
     def __init__(
@@ -118,13 +118,15 @@ class Worker:
         await self._end(connection)
 
     async def _begin_steps(self, connection: Connection) -> None:
-        steps = [one for one in self._in_hand.values() if isinstance(one, DueRollup)]
-        if len(self._in_hand) >= self._parallelism.limit:
+        steps = self._steps_in_hand()
+        if len(steps) >= self._parallelism.limit:
             return
         due = [one for one in await operations.due_rollups(connection) if self._may_try(one)]
-        others = len(self._in_hand) - len(steps)
-        for one in choose(due, steps, self._parallelism.limit, others):
+        for one in choose(due, steps, self._parallelism.limit):
             self._take(one, self._step(one))
+
+    def _steps_in_hand(self) -> list[DueRollup]:
+        return [one for one in self._in_hand.values() if isinstance(one, DueRollup)]
 
     def _may_try(self, one: DueRollup) -> bool:
         return self._tried.is_open(one) and not self._refused.must_wait(one.target_table)
@@ -175,11 +177,11 @@ class Worker:
             self._on_step(result)
 
     async def _begin_maintenance(self, connection: Connection) -> None:
-        """One task at a time, in a place that is not kept for new data."""
-        steps, limit = self._in_hand.values(), self._parallelism.limit
-        if not self._options.maintenance or any(isinstance(one, PlannedTask) for one in steps):
+        """One task at a time, beside the steps: a long one takes the place of none."""
+        in_hand = self._in_hand.values()
+        if not self._options.maintenance or any(isinstance(one, PlannedTask) for one in in_hand):
             return
-        if time.monotonic() - self._maintained_at < MAINTENANCE_LOOK or len(steps) >= limit:
+        if time.monotonic() - self._maintained_at < MAINTENANCE_LOOK:
             return
         due = await operations.planned_tasks(connection, only_due=True)
         if due:
@@ -236,7 +238,7 @@ class Worker:
                 version=__version__,
                 jobs=self._options.jobs,
                 parallel=self._parallelism.limit,
-                running=len(self._in_hand),
+                running=len(self._steps_in_hand()),
                 steps=self._steps,
                 failures=self._failures,
                 last_step=self._last_step,
