@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sql.support import column, value, wait_until
+from sql.support import assert_verified, column, create, make_readings, run, value, wait_until
 
 Connect = Callable[..., psycopg.Connection]
 WAITS = "select exists (select from pg_locks where pid = %s and not granted)"
@@ -67,3 +67,19 @@ def test_two_sessions_make_an_archive_schema_at_once(
     assert meanwhile(tree, connect, first, archive) == [("raw_archive",)]
     said = "select obj_description('raw_archive'::regnamespace) like 'Partitions that retention%'"
     assert value(tree, said)
+
+
+def test_a_worker_waits_for_another_that_makes_the_partitions_of_a_backfill(
+    db: psycopg.Connection, connect: Connect
+) -> None:
+    """It would have gone away with nothing done, and left the backfill to the other alone."""
+    make_readings(db)
+    create(db, "raw.readings", "readings_1h", "1 hour", chunk_interval="1 day")
+    prepare = "select tsconsole.prepare_step(id) from silver.timeseries_rollup_config"
+    first = connect(autocommit=False)
+    first.execute(prepare)
+    meanwhile(db, connect, first, prepare)
+    done = connect().execute("call silver.run_rollups(max_steps => 1, results => null)").fetchone()
+    assert done is not None and [step["outcome"] for step in done[0]] == ["done"]
+    run(db)
+    assert_verified(db, "readings_1h")

@@ -119,9 +119,10 @@ begin
     width := tsconsole.learned_window(config, 'history', top, greatest(kept, tsconsole.earliest_time()));
     range.data_from := case when top - tsconsole.earliest_time() > width then tsconsole.bucket_floor(config, top - width) else tsconsole.earliest_time() end;
     while range.data_from < range.lo loop
-        execute format('select p.ctid, p.lo from %s p where p.kind = ''h'' and p.hi = $2 and %s limit 1 for update skip locked',
+        -- Of several, the last is taken whole or not: no worker leaves scraps between its range and that of another.
+        execute format('select p.ctid, p.lo from %s p where p.kind = ''h'' and p.hi = $2 and ($4 < 4 or p.lo >= $3) and %s limit 1 for update skip locked',
                        tsconsole.pending_table((config).id), tsconsole.eligible(config, 'history'))
-        into entry_id, entry_lo using null::timestamptz, range.lo;
+        into entry_id, entry_lo using null::timestamptz, range.lo, range.data_from, cardinality(range.entries);
         exit when entry_id is null;
         range.lo := entry_lo;
         range.entries := range.entries || entry_id;

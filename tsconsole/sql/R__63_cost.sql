@@ -120,6 +120,10 @@ begin
     -- One step makes at most some 50 partitions, however thin the data is.
     widest := least(widest, extract(epoch from least((config).processing_window, 50 * (config).chunk_interval)), 1e11);
     if edge is not null and model.planner_factor is not null and work <> 'recompute' then
+        if work = 'history' then
+            -- Workers share it: each leaves half of what is left to the others, unless that is hardly worth a step.
+            wanted := least(wanted, greatest(tsconsole.history_units(config, edge, model.planner_factor, model.group_rate) / 2, wanted / 10));
+        end if;
         -- In the steady state there is less to do than the window could hold, and nothing to look at.
         if work <> 'frontier' or model.runs = 0 or extract(epoch from reach - edge) > least(width, 4 * model.last_width) then
             width := tsconsole.fit_window(config, work, edge, reach, width, widest, wanted, model.planner_factor, model.group_rate);
@@ -134,6 +138,27 @@ $$;
 comment on function tsconsole.learned_window(silver.timeseries_rollup_config, text, timestamptz, timestamptz) is
 'The width of window that should take as long as tsconsole.step_aim() says, by the cost model. edge: where the window begins (its end, for history), so that the planner''s statistics are asked how many rows lie there, towards reach; without it by the rate of the last window. Never wider than processing_window.
 Example: select tsconsole.learned_window(tsconsole.rollup(''silver.meters_1h''), ''history'');';
+
+
+create or replace function tsconsole.history_units(
+    config silver.timeseries_rollup_config, edge timestamptz, planner_factor float8, group_rate float8
+) returns float8
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    oldest timestamptz;
+    rows   float8;
+begin
+    execute format('select min(lo) from %s where kind = ''h''', tsconsole.pending_table((config).id)) into oldest;
+    rows := planner_factor * tsconsole.expected_rows(config, oldest, edge);
+    return tsconsole.work_units('history', rows, coalesce(group_rate * extract(epoch from edge - oldest), rows));
+end;
+$$;
+
+comment on function tsconsole.history_units(silver.timeseries_rollup_config, timestamptz, float8, float8) is
+'How many units of work the history below an edge is, by the planner''s statistics.
+Example: see tsconsole.learned_window.';
 
 
 create or replace function tsconsole.fit_window(

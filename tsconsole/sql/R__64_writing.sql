@@ -89,9 +89,12 @@ begin
     if (config).partition_manager <> 'native' or not tsconsole.has_time_index((config).source_table, (config).time_column) then
         return;
     end if;
-    execute format('select range_agg(tstzrange(greatest(lo, $1), hi)) from %s where kind = ''h'' and hi > $1', tsconsole.pending_table((config).id))
-    into missing using greatest(tsconsole.kept_before(config), tsconsole.earliest_time());
-    missing := tsconsole.uncovered(config, missing);
+    missing := tsconsole.history_without_partition(config);
+    if missing <> '{}' then
+        -- Another worker may be making them.
+        perform tsconsole.wait_to_make_partitions(config.id);
+        missing := tsconsole.history_without_partition(config);
+    end if;
     -- From row to row by index, newest first, as history goes.
     for gap in select g from unnest(missing) g order by g desc loop
         reached := upper(gap);
@@ -108,6 +111,37 @@ $$;
 comment on function tsconsole.make_room_for_history(silver.timeseries_rollup_config) is
 'Makes all partitions that a backfill will write to, before its first step, so that the workers that share it do not wait for each other. Takes 2 s at most; the next step goes on. Steps make what is missing for a source without an index on its time column.
 Example: see tsconsole.prepare_step.';
+
+
+create or replace function tsconsole.history_without_partition(config silver.timeseries_rollup_config) returns tstzmultirange
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    history tstzmultirange;
+begin
+    execute format('select range_agg(tstzrange(greatest(lo, $1), hi)) from %s where kind = ''h'' and hi > $1', tsconsole.pending_table((config).id))
+    into history using greatest(tsconsole.kept_before(config), tsconsole.earliest_time());
+    return tsconsole.uncovered(config, history);
+end;
+$$;
+
+comment on function tsconsole.history_without_partition(silver.timeseries_rollup_config) is
+'The history still to be computed for which the target has no partition; null when there is no history left.
+Example: select tsconsole.history_without_partition(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.wait_to_make_partitions(rollup_id bigint) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+    select pg_advisory_xact_lock(tsconsole.lock_class('partition'), rollup_id::integer);
+$$;
+
+comment on function tsconsole.wait_to_make_partitions(bigint) is
+'Waits until no other session makes partitions of a rollup, and keeps others from it to the end of the transaction; 55P03 after 3 seconds. Only for a transaction that holds no other lock.
+Example: see tsconsole.make_room_for_history.';
 
 
 create or replace function tsconsole.make_room_by_reading(config silver.timeseries_rollup_config, lo timestamptz, hi timestamptz) returns void
