@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from sql.support import clear_of_midnight
+from sql.support import clear_of_midnight, perform
 
 AGO = "date_trunc('day', now()) - interval '20 days'"
 
@@ -200,3 +200,37 @@ def test_a_late_series_is_read_by_an_index_on_dimension_and_time(db: psycopg.Con
     conditions = [line.strip() for (line,) in lines if "Index Cond" in line]
     assert any("(device = i.i)" in condition for condition in conditions), lines
     assert any("(device IS NULL)" in condition for condition in conditions), lines
+
+
+def test_a_late_series_is_looked_up_in_the_target_by_its_unique_index(
+    db: psycopg.Connection,
+) -> None:
+    """For each bucket of it, not read among all the series of that bucket."""
+    db.execute(
+        "create table raw.src (ts timestamptz, device integer);"
+        f"insert into raw.src select {AGO} + i / 500 * interval '1 hour', i % 500 "
+        "from generate_series(0, 9999) i; create index on raw.src (device, ts)"
+    )
+    db.execute(
+        "select silver.create_rollup_table('raw.src', 'r', '1 hour', dimensions := '{device}')"
+    )
+    perform(db)
+    db.execute(f"analyze silver.r; insert into raw.src select {AGO} + i * interval '1 hour', 7 "
+               "from generate_series(0, 19) i")  # fmt: skip
+    query, pending = db.execute(
+        "select tsconsole.recompute_query(c), tsconsole.pending_table(c.id) "
+        "from silver.timeseries_rollup_config c"
+    ).fetchall()[0]
+    entries, lo, hi = db.execute(
+        f"select array_agg(ctid)::text, min(lo)::text, max(hi)::text from {pending}"
+    ).fetchall()[0]
+    for place, text in {
+        "$1": f"timestamptz '{lo}'",
+        "$2": f"timestamptz '{hi}'",
+        "$3": f"'{entries}'::tid[]",
+        "$4": "tstzmultirange '{}'",
+    }.items():
+        query = query.replace(place, text)
+    lines = [line for (line,) in db.execute("explain (analyze, costs off) " + query).fetchall()]
+    read_in_vain = [int(line.split(":")[1]) for line in lines if "Rows Removed by" in line]
+    assert sum(read_in_vain) <= 100, lines

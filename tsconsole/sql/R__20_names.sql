@@ -3,14 +3,16 @@
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
 create or replace function tsconsole.qualified_name(relation regclass) returns text
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(
+begin
+    return coalesce(
         (select format('%I.%I', n.nspname, c.relname)
          from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where c.oid = qualified_name.relation),
         '(dropped table ' || relation::oid || ')');
+end;
 $$;
 
 comment on function tsconsole.qualified_name(regclass) is
@@ -168,11 +170,14 @@ Example: select (tsconsole.rollup(''silver.meters_1h'')).rollup_interval;';
 
 
 create or replace function tsconsole.parent_rollup(config silver.timeseries_rollup_config) returns silver.timeseries_rollup_config
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select parent from silver.timeseries_rollup_config parent
-    where parent.target_table = (parent_rollup.config).source_table;
+begin
+    return (
+        select parent from silver.timeseries_rollup_config parent
+        where parent.target_table = (parent_rollup.config).source_table);
+end;
 $$;
 
 comment on function tsconsole.parent_rollup(silver.timeseries_rollup_config) is

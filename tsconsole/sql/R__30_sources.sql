@@ -6,27 +6,33 @@ create or replace function tsconsole.columns(relation regclass)
 returns table (
     ordinal integer, column_name text, type_id oid, data_type text, base_type oid, base_name text, collation_name text
 )
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan  -- planning takes ten times as long as running
 as $$
-    with recursive resolved as (
-        select a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, t.oid as base, t.typbasetype, t.typcollation
-        from pg_attribute a join pg_type t on t.oid = a.atttypid
-        where a.attrelid = columns.relation and a.attnum > 0 and not a.attisdropped
-        union all
-        select r.attnum, r.attname, r.atttypid, r.atttypmod, r.attcollation, t.oid, t.typbasetype, t.typcollation
-        from resolved r join pg_type t on t.oid = r.typbasetype
-        where r.typbasetype <> 0
-    )
-    select r.attnum::integer, r.attname::text, r.atttypid, format_type(r.atttypid, r.atttypmod), r.base,
-           format_type(r.base, null),
-           case when r.attcollation not in (0, r.typcollation) then
-               (select format('%I.%I', n.nspname, c.collname)
-                from pg_collation c join pg_namespace n on n.oid = c.collnamespace where c.oid = r.attcollation)
-           end
-    from resolved r
-    where r.typbasetype = 0
-    order by r.attnum;
+#variable_conflict use_column
+begin
+    return query
+        with recursive resolved as (
+            select a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, t.oid as base, t.typbasetype, t.typcollation
+            -- OFFSET 0: by index, for the few columns of a table; the planner would read all of pg_type.
+            from pg_attribute a cross join lateral (select * from pg_type p where p.oid = a.atttypid offset 0) t
+            where a.attrelid = columns.relation and a.attnum > 0 and not a.attisdropped
+            union all
+            select r.attnum, r.attname, r.atttypid, r.atttypmod, r.attcollation, t.oid, t.typbasetype, t.typcollation
+            from resolved r cross join lateral (select * from pg_type p where p.oid = r.typbasetype offset 0) t
+            where r.typbasetype <> 0
+        )
+        select r.attnum::integer, r.attname::text, r.atttypid, format_type(r.atttypid, r.atttypmod), r.base,
+               format_type(r.base, null),
+               case when r.attcollation not in (0, r.typcollation) then
+                   (select format('%I.%I', n.nspname, c.collname)
+                    from pg_collation c join pg_namespace n on n.oid = c.collnamespace where c.oid = r.attcollation)
+               end
+        from resolved r
+        where r.typbasetype = 0
+        order by r.attnum;
+end;
 $$;
 
 comment on function tsconsole.columns(regclass) is

@@ -1,4 +1,6 @@
 -- Buckets of a rollup, and the queries generated for it. Generated at every step, so that a rename of a table needs nothing.
+-- What every step calls is in PL/pgSQL, which keeps its plans for the session: before version 18, PostgreSQL plans a function in
+-- SQL anew for each statement that calls it, which took half of a small step.
 
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
@@ -12,10 +14,12 @@ Example: select tsconsole.bucket_zone(tsconsole.rollup(''silver.meters_1h''));';
 
 
 create or replace function tsconsole.bucket_floor(config silver.timeseries_rollup_config, at timestamptz) returns timestamptz
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select silver.time_bucket((config).rollup_interval, at, tsconsole.bucket_zone(config), (config).bucket_origin);
+begin
+    return silver.time_bucket((config).rollup_interval, at, tsconsole.bucket_zone(config), (config).bucket_origin);
+end;
 $$;
 
 comment on function tsconsole.bucket_floor(silver.timeseries_rollup_config, timestamptz) is
@@ -24,10 +28,12 @@ Example: select tsconsole.bucket_floor(tsconsole.rollup(''silver.meters_1h''), n
 
 
 create or replace function tsconsole.bucket_ceiling(config silver.timeseries_rollup_config, at timestamptz) returns timestamptz
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select tsconsole.bucket_ceiling((config).rollup_interval, at, tsconsole.bucket_zone(config), (config).bucket_origin);
+begin
+    return tsconsole.bucket_ceiling((config).rollup_interval, at, tsconsole.bucket_zone(config), (config).bucket_origin);
+end;
 $$;
 
 comment on function tsconsole.bucket_ceiling(silver.timeseries_rollup_config, timestamptz) is
@@ -36,12 +42,14 @@ Example: select tsconsole.bucket_ceiling(tsconsole.rollup(''silver.meters_1h''),
 
 
 create or replace function tsconsole.window_end(config silver.timeseries_rollup_config, starts timestamptz, width interval) returns timestamptz
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     -- At least one whole bucket, however narrow the window.
-    select greatest(tsconsole.bucket_floor(config, starts + width),
+    return greatest(tsconsole.bucket_floor(config, starts + width),
                     tsconsole.next_bucket((config).rollup_interval, starts, tsconsole.bucket_zone(config), (config).bucket_origin));
+end;
 $$;
 
 comment on function tsconsole.window_end(silver.timeseries_rollup_config, timestamptz, interval) is
@@ -50,32 +58,35 @@ Example: select tsconsole.window_end(tsconsole.rollup(''silver.meters_1h''), ''2
 
 
 create or replace function tsconsole.bucket_expression(config silver.timeseries_rollup_config, column_sql text) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case
-        when fixed and kind = 'timestamptz' then format('date_bin(%L::interval, %s, %L::timestamptz)', width, column_sql, origin)
-        when fixed then format('date_bin(%L::interval, %s%s, %L::timestamp)%s', width, column_sql,
-                               case kind when 'date' then '::timestamp' end, origin at time zone 'UTC', case kind when 'date' then '::date' end)
-        -- Since 1973 every zone is a multiple of 15 minutes from UTC, before and after its clock changes.
-        when kind = 'timestamptz' and not is_monthly and zone <> 'UTC' and 900 % seconds = 0 and (config).bucket_origin is null
-            then format('case when %2$s >= ''1973-01-01 00:00:00+00'' then date_bin(%1$L::interval, %2$s, %3$L::timestamptz) else %4$s end', width, column_sql, origin, bucket)
-        when kind = 'timestamptz' then bucket
-        else format('(%s at time zone ''UTC'')%s', bucket, case kind when 'date' then '::date' end)
-    end
-    from (select (config).rollup_interval as width,
-                 case (config).time_type when 'timestamptz'::regtype then 'timestamptz' when 'date'::regtype then 'date' else 'timestamp' end as kind,
-                 -- A fixed width in UTC is plain arithmetic. Months, and zones with their clock changes, are not.
-                 p.months = 0 and tsconsole.bucket_zone(config) = 'UTC' as fixed,
-                 p.months > 0 as is_monthly, p.seconds, tsconsole.bucket_zone(config) as zone,
-                 -- Minor releases before 15.7 and 16.3 put an exact start before the origin one bucket too early.
-                 date_bin(case when p.months = 0 then (config).rollup_interval else interval '1 day' end, timestamptz '0001-01-01 00:00:00+00',
-                          coalesce((config).bucket_origin, timestamptz '2000-01-03 00:00:00+00')) as origin
-          from tsconsole.interval_parts((config).rollup_interval) p) f,
-         lateral (select format('silver.time_bucket(%L::interval, %s, %L, %L::timestamptz)', width,
-                                case kind when 'timestamptz' then column_sql
-                                          else format('(%s%s at time zone ''UTC'')', column_sql, case kind when 'date' then '::timestamp' end) end,
-                                tsconsole.bucket_zone(config), (config).bucket_origin) as bucket) b;
+begin
+    return (
+        select case
+            when fixed and kind = 'timestamptz' then format('date_bin(%L::interval, %s, %L::timestamptz)', width, column_sql, origin)
+            when fixed then format('date_bin(%L::interval, %s%s, %L::timestamp)%s', width, column_sql,
+                                   case kind when 'date' then '::timestamp' end, origin at time zone 'UTC', case kind when 'date' then '::date' end)
+            -- Since 1973 every zone is a multiple of 15 minutes from UTC, before and after its clock changes.
+            when kind = 'timestamptz' and not is_monthly and zone <> 'UTC' and 900 % seconds = 0 and (config).bucket_origin is null
+                then format('case when %2$s >= ''1973-01-01 00:00:00+00'' then date_bin(%1$L::interval, %2$s, %3$L::timestamptz) else %4$s end', width, column_sql, origin, bucket)
+            when kind = 'timestamptz' then bucket
+            else format('(%s at time zone ''UTC'')%s', bucket, case kind when 'date' then '::date' end)
+        end
+        from (select (config).rollup_interval as width,
+                     case (config).time_type when 'timestamptz'::regtype then 'timestamptz' when 'date'::regtype then 'date' else 'timestamp' end as kind,
+                     -- A fixed width in UTC is plain arithmetic. Months, and zones with their clock changes, are not.
+                     p.months = 0 and tsconsole.bucket_zone(config) = 'UTC' as fixed,
+                     p.months > 0 as is_monthly, p.seconds, tsconsole.bucket_zone(config) as zone,
+                     -- Minor releases before 15.7 and 16.3 put an exact start before the origin one bucket too early.
+                     date_bin(case when p.months = 0 then (config).rollup_interval else interval '1 day' end, timestamptz '0001-01-01 00:00:00+00',
+                              coalesce((config).bucket_origin, timestamptz '2000-01-03 00:00:00+00')) as origin
+              from tsconsole.interval_parts((config).rollup_interval) p) f,
+             lateral (select format('silver.time_bucket(%L::interval, %s, %L, %L::timestamptz)', width,
+                                    case kind when 'timestamptz' then column_sql
+                                              else format('(%s%s at time zone ''UTC'')', column_sql, case kind when 'date' then '::timestamp' end) end,
+                                    tsconsole.bucket_zone(config), (config).bucket_origin) as bucket) b);
+end;
 $$;
 
 comment on function tsconsole.bucket_expression(silver.timeseries_rollup_config, text) is
@@ -84,14 +95,17 @@ Example: select tsconsole.bucket_expression(tsconsole.rollup(''silver.meters_1h'
 
 
 create or replace function tsconsole.edge_width(config silver.timeseries_rollup_config) returns interval
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     -- Looking a time up among the edges of its buckets is several times faster than time-zone arithmetic for each row.
     -- Narrow buckets would have too many edges.
-    select case when (config).time_type = 'timestamptz'::regtype and (p.months > 0 or (config).timezone <> 'UTC' and p.seconds >= 900)
-                then (config).rollup_interval end
-    from tsconsole.interval_parts((config).rollup_interval) p;
+    return (
+        select case when (config).time_type = 'timestamptz'::regtype and (p.months > 0 or (config).timezone <> 'UTC' and p.seconds >= 900)
+                    then (config).rollup_interval end
+        from tsconsole.interval_parts((config).rollup_interval) p);
+end;
 $$;
 
 comment on function tsconsole.edge_width(silver.timeseries_rollup_config) is
@@ -100,12 +114,14 @@ Example: select tsconsole.edge_width(tsconsole.rollup(''silver.meters_1d''));';
 
 
 create or replace function tsconsole.axis_to_column(config silver.timeseries_rollup_config, time_sql text) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select format(case (config).time_type when 'timestamptz'::regtype then '%s'
+begin
+    return format(case (config).time_type when 'timestamptz'::regtype then '%s'
                                           when 'date'::regtype then '((%s) at time zone ''UTC'')::date'
                                           else '((%s) at time zone ''UTC'')' end, time_sql);
+end;
 $$;
 
 comment on function tsconsole.axis_to_column(silver.timeseries_rollup_config, text) is
@@ -114,12 +130,14 @@ Example: select tsconsole.axis_to_column(tsconsole.rollup(''silver.meters_1h''),
 
 
 create or replace function tsconsole.column_to_axis(config silver.timeseries_rollup_config, column_sql text) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select format(case (config).time_type when 'timestamptz'::regtype then '%s'
+begin
+    return format(case (config).time_type when 'timestamptz'::regtype then '%s'
                                           when 'date'::regtype then '((%s)::timestamp at time zone ''UTC'')'
                                           else '((%s) at time zone ''UTC'')' end, column_sql);
+end;
 $$;
 
 comment on function tsconsole.column_to_axis(silver.timeseries_rollup_config, text) is
@@ -128,11 +146,13 @@ Example: select tsconsole.column_to_axis(tsconsole.rollup(''silver.meters_1h''),
 
 
 create or replace function tsconsole.range_condition(config silver.timeseries_rollup_config, alias text, lo text, hi text) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select format('%1$I.%2$I >= %3$s and %1$I.%2$I < %4$s', alias, (config).time_column,
+begin
+    return format('%1$I.%2$I >= %3$s and %1$I.%2$I < %4$s', alias, (config).time_column,
                   tsconsole.axis_to_column(config, lo), tsconsole.axis_to_column(config, hi));
+end;
 $$;
 
 comment on function tsconsole.range_condition(silver.timeseries_rollup_config, text, text, text) is
@@ -147,27 +167,30 @@ create or replace function tsconsole.aggregate_query(
     config silver.timeseries_rollup_config, lo text, hi text, extra text default '', condition text default '', relation text default null,
     is_bounded boolean default false, bucket text default null
 ) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select format('select %s as %I%s%s%s%s from %s s%s where %s group by %s',
-        case when bucket is not null then bucket
-             when edges.width is null then tsconsole.bucket_expression(config, format('s.%I', (config).time_column))
-             else format('e."bucket edges"[width_bucket(s.%I, e."bucket edges")]', (config).time_column) end, (config).time_column,
-        (select string_agg(format(', %s as %I', d.expression, d.column_name), '' order by d.position) from tsconsole.rollup_dimension d where d.rollup_id = (config).id),
-        case when exists (select from silver.timeseries_rollup_config p where p.target_table = (config).source_table)
-             then ', sum(s.rollup_count)::bigint as rollup_count' else ', count(*) as rollup_count' end,
-        (select string_agg(format(', %s as %I', m.expression, m.target_column), '' order by m.position)
-         from tsconsole.rollup_measure m where m.rollup_id = (config).id and not m.is_generated),
-        extra,
-        coalesce(relation, tsconsole.qualified_name((config).source_table)),
-        case when edges.width is not null then
-            format(' cross join lateral (select tsconsole.bucket_edges(%L::interval, %s, %s, %L, %L::timestamptz) as "bucket edges" offset 0) e',
-                   edges.width, lo, hi, (config).timezone, (config).bucket_origin) end,
-        tsconsole.range_condition(config, 's', lo, hi) || condition,
-        (select string_agg(g::text, ', ' order by g)
-         from generate_series(1, 1 + (select count(*) from tsconsole.rollup_dimension d where d.rollup_id = (config).id)) g))
-    from (select case when is_bounded then tsconsole.edge_width(config) end as width) edges;
+begin
+    return (
+        select format('select %s as %I%s%s%s%s from %s s%s where %s group by %s',
+            case when bucket is not null then bucket
+                 when edges.width is null then tsconsole.bucket_expression(config, format('s.%I', (config).time_column))
+                 else format('e."bucket edges"[width_bucket(s.%I, e."bucket edges")]', (config).time_column) end, (config).time_column,
+            (select string_agg(format(', %s as %I', d.expression, d.column_name), '' order by d.position) from tsconsole.rollup_dimension d where d.rollup_id = (config).id),
+            case when exists (select from silver.timeseries_rollup_config p where p.target_table = (config).source_table)
+                 then ', sum(s.rollup_count)::bigint as rollup_count' else ', count(*) as rollup_count' end,
+            (select string_agg(format(', %s as %I', m.expression, m.target_column), '' order by m.position)
+             from tsconsole.rollup_measure m where m.rollup_id = (config).id and not m.is_generated),
+            extra,
+            coalesce(relation, tsconsole.qualified_name((config).source_table)),
+            case when edges.width is not null then
+                format(' cross join lateral (select tsconsole.bucket_edges(%L::interval, %s, %s, %L, %L::timestamptz) as "bucket edges" offset 0) e',
+                       edges.width, lo, hi, (config).timezone, (config).bucket_origin) end,
+            tsconsole.range_condition(config, 's', lo, hi) || condition,
+            (select string_agg(g::text, ', ' order by g)
+             from generate_series(1, 1 + (select count(*) from tsconsole.rollup_dimension d where d.rollup_id = (config).id)) g))
+        from (select case when is_bounded then tsconsole.edge_width(config) end as width) edges);
+end;
 $$;
 
 comment on function tsconsole.aggregate_query(silver.timeseries_rollup_config, text, text, text, text, text, boolean, text) is
@@ -176,12 +199,15 @@ Example: select tsconsole.aggregate_query(tsconsole.rollup(''silver.meters_1h'')
 
 
 create or replace function tsconsole.same_series(config silver.timeseries_rollup_config, series text) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(string_agg(' and ' || tsconsole.indexed_value(d.expression, format('%s.d%s', series, d.position), t.base_type), '' order by d.position), '')
-    from tsconsole.rollup_dimension d join tsconsole.columns((config).target_table) t using (column_name)
-    where d.rollup_id = (config).id;
+begin
+    return (
+        select coalesce(string_agg(' and ' || tsconsole.indexed_value(d.expression, format('%s.d%s', series, d.position), t.base_type), '' order by d.position), '')
+        from tsconsole.rollup_dimension d join tsconsole.columns((config).target_table) t using (column_name)
+        where d.rollup_id = (config).id);
+end;
 $$;
 
 comment on function tsconsole.same_series(silver.timeseries_rollup_config, text) is
@@ -190,12 +216,13 @@ Example: select tsconsole.same_series(tsconsole.rollup(''silver.meters_1h''), ''
 
 
 create or replace function tsconsole.same_value(a text, b text, base_type oid) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     -- IS NOT DISTINCT FROM looks its operator up by name, and would miss that of a type from an extension (or take that of
     -- text for citext): what grouping and the unique index go by is the equality of the type's default operator class.
-    select coalesce(
+    return coalesce(
         (select format('(%1$s operator(%3$I.%4$s) %2$s or (%1$s is null and %2$s is null))', a, b, n.nspname, p.oprname)
          from pg_opclass c
          join pg_am m on m.oid = c.opcmethod and m.amname = 'btree'
@@ -204,6 +231,7 @@ as $$
          join pg_namespace n on n.oid = p.oprnamespace
          where c.opcdefault and c.opcintype = base_type and n.nspname <> 'pg_catalog'),
         format('%s is not distinct from %s', a, b));
+end;
 $$;
 
 comment on function tsconsole.same_value(text, text, oid) is
@@ -212,12 +240,15 @@ Example: select tsconsole.same_value(''a.x'', ''b.x'', ''text''::regtype);';
 
 
 create or replace function tsconsole.indexed_value(a text, b text, base_type oid) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     -- No index serves IS NOT DISTINCT FROM; this reads one on (dimension, time) twice, for the value and for null.
-    select case when same.condition like '% is not distinct from %' then format('(%1$s = %2$s or (%1$s is null and %2$s is null))', a, b) else same.condition end
-    from (select tsconsole.same_value(a, b, base_type) as condition) same;
+    return (
+        select case when same.condition like '% is not distinct from %' then format('(%1$s = %2$s or (%1$s is null and %2$s is null))', a, b) else same.condition end
+        from (select tsconsole.same_value(a, b, base_type) as condition) same);
+end;
 $$;
 
 comment on function tsconsole.indexed_value(text, text, oid) is
@@ -226,11 +257,14 @@ Example: select tsconsole.indexed_value(''s.x'', ''series.d1'', ''text''::regtyp
 
 
 create or replace function tsconsole.series_columns(config silver.timeseries_rollup_config, form text default 'd%s') returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(string_agg(', ' || replace(form, '%s', d.position::text), '' order by d.position), '')
-    from tsconsole.rollup_dimension d where d.rollup_id = (config).id;
+begin
+    return (
+        select coalesce(string_agg(', ' || replace(form, '%s', d.position::text), '' order by d.position), '')
+        from tsconsole.rollup_dimension d where d.rollup_id = (config).id);
+end;
 $$;
 
 comment on function tsconsole.series_columns(silver.timeseries_rollup_config, text) is
@@ -239,11 +273,13 @@ Example: select tsconsole.series_columns(tsconsole.rollup(''silver.meters_1h''),
 
 
 create or replace function tsconsole.key_columns(config silver.timeseries_rollup_config) returns text[]
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select array[(config).time_column] || array(
+begin
+    return array[(config).time_column] || array(
         select d.column_name from tsconsole.rollup_dimension d where d.rollup_id = (config).id order by d.position);
+end;
 $$;
 
 comment on function tsconsole.key_columns(silver.timeseries_rollup_config) is
@@ -252,12 +288,14 @@ Example: select tsconsole.key_columns(tsconsole.rollup(''silver.meters_1h''));';
 
 
 create or replace function tsconsole.value_columns(config silver.timeseries_rollup_config) returns text[]
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select array['rollup_count'] || array(
+begin
+    return array['rollup_count'] || array(
         select m.target_column from tsconsole.rollup_measure m
         where m.rollup_id = (config).id and not m.is_generated order by m.position);
+end;
 $$;
 
 comment on function tsconsole.value_columns(silver.timeseries_rollup_config) is
@@ -266,10 +304,13 @@ Example: select tsconsole.value_columns(tsconsole.rollup(''silver.meters_1h''));
 
 
 create or replace function tsconsole.column_list(names text[], form text default '%I') returns text
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select string_agg(format(form, n.name), ', ' order by n.rank) from unnest(names) with ordinality n (name, rank);
+begin
+    return (
+        select string_agg(format(form, n.name), ', ' order by n.rank) from unnest(names) with ordinality n (name, rank));
+end;
 $$;
 
 comment on function tsconsole.column_list(text[], text) is

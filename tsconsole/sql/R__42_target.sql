@@ -181,13 +181,15 @@ Example: see silver.create_rollup_table.';
 
 
 create or replace function tsconsole.frozen_before(config silver.timeseries_rollup_config) returns timestamptz
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select greatest(
+begin
+    return greatest(
         (select p.retained_from from silver.timeseries_rollup_config p where p.target_table = (config).source_table),
         (config).source_gone_before,
         tsconsole.axis_clock(config) - (config).source_retention);
+end;
 $$;
 
 comment on function tsconsole.frozen_before(silver.timeseries_rollup_config) is

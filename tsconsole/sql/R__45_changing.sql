@@ -118,18 +118,21 @@ Example: select tsconsole.with_readers(''silver.meters_1m'');';
 
 
 create or replace function tsconsole.existing_live_view(rollup_id bigint) returns regclass
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     -- Found by what it reads, so that a renamed target does not hide it.
-    select r.ev_class::regclass
-    from pg_depend d
-    join pg_rewrite r on r.oid = d.objid
-    join pg_class v on v.oid = r.ev_class
-    where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass
-      and d.refobjid = to_regclass('tsconsole.stale_' || rollup_id)
-      and not (v.relnamespace = 'tsconsole'::regnamespace and v.relname ~ '^stale_\d+$')
-    order by r.oid limit 1;
+    return (
+        select r.ev_class::regclass
+        from pg_depend d
+        join pg_rewrite r on r.oid = d.objid
+        join pg_class v on v.oid = r.ev_class
+        where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass
+          and d.refobjid = to_regclass('tsconsole.stale_' || rollup_id)
+          and not (v.relnamespace = 'tsconsole'::regnamespace and v.relname ~ '^stale_\d+$')
+        order by r.oid limit 1);
+end;
 $$;
 
 comment on function tsconsole.existing_live_view(bigint) is

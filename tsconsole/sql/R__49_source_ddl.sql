@@ -236,26 +236,29 @@ Example: see silver.refresh_source.';
 
 
 create or replace function tsconsole.foreign_column(config silver.timeseries_rollup_config, renames jsonb) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     -- The live view follows its columns wherever they are renamed to: it knows which ones it was made for.
-    select a.attname
-    from pg_attribute a
-    join (select coalesce(renames ->> n.name, n.name) as name from (
-              select m.source_column as name from tsconsole.rollup_measure m where m.rollup_id = (config).id
-              union select (config).time_column
-              union select k.name from tsconsole.rollup_dimension d
-                    join (select o.attname as name from pg_attribute o where o.attrelid = (config).source_table
-                          union select jsonb_object_keys(renames)) k on d.expression = format('s.%I', k.name)
-                    where d.rollup_id = (config).id) n) needed on a.attname = needed.name
-    where a.attrelid = (config).source_table and a.attnum > 0 and (tsconsole.parent_rollup(config)).id is null
-      and exists (select from pg_rewrite w where w.ev_class = tsconsole.existing_live_view((config).id))
-      and not exists (
-          select from pg_rewrite w
-          join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
-          where w.ev_class = tsconsole.existing_live_view((config).id) and d.refobjid = a.attrelid and d.refobjsubid = a.attnum)
-    limit 1;
+    return (
+        select a.attname
+        from pg_attribute a
+        join (select coalesce(renames ->> n.name, n.name) as name from (
+                  select m.source_column as name from tsconsole.rollup_measure m where m.rollup_id = (config).id
+                  union select (config).time_column
+                  union select k.name from tsconsole.rollup_dimension d
+                        join (select o.attname as name from pg_attribute o where o.attrelid = (config).source_table
+                              union select jsonb_object_keys(renames)) k on d.expression = format('s.%I', k.name)
+                        where d.rollup_id = (config).id) n) needed on a.attname = needed.name
+        where a.attrelid = (config).source_table and a.attnum > 0 and (tsconsole.parent_rollup(config)).id is null
+          and exists (select from pg_rewrite w where w.ev_class = tsconsole.existing_live_view((config).id))
+          and not exists (
+              select from pg_rewrite w
+              join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
+              where w.ev_class = tsconsole.existing_live_view((config).id) and d.refobjid = a.attrelid and d.refobjsubid = a.attnum)
+        limit 1);
+end;
 $$;
 
 comment on function tsconsole.foreign_column(silver.timeseries_rollup_config, jsonb) is

@@ -3,15 +3,17 @@
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
 create or replace function tsconsole.axis_time(config silver.timeseries_rollup_config, at timestamptz) returns timestamptz
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case
+begin
+    return case
         when (config).time_type = 'timestamptz'::regtype then at
         -- The wall clock falls back when summer time ends and then reads the same hour again: in the hour before
         -- it, the clock counts as an hour earlier, so that no bucket is called complete before it is.
         else least(at at time zone (config).timezone, (at + interval '1 hour') at time zone (config).timezone - interval '1 hour') at time zone 'UTC'
     end;
+end;
 $$;
 
 comment on function tsconsole.axis_time(silver.timeseries_rollup_config, timestamptz) is
@@ -20,10 +22,12 @@ Example: select tsconsole.axis_time(tsconsole.rollup(''silver.meters_1h''), now(
 
 
 create or replace function tsconsole.axis_clock(config silver.timeseries_rollup_config) returns timestamptz
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select tsconsole.axis_time(config, clock_timestamp());
+begin
+    return tsconsole.axis_time(config, clock_timestamp());
+end;
 $$;
 
 comment on function tsconsole.axis_clock(silver.timeseries_rollup_config) is
@@ -32,13 +36,15 @@ Example: select tsconsole.axis_clock(tsconsole.rollup(''silver.meters_1h''));';
 
 
 create or replace function tsconsole.possible_horizon(config silver.timeseries_rollup_config) returns timestamptz
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     -- A level of a ladder may go as far as the level below has come.
-    select coalesce(
+    return coalesce(
         (select parent.last_processed_time from silver.timeseries_rollup_config parent where parent.target_table = (config).source_table),
         tsconsole.axis_time(config, clock_timestamp() - tsconsole.lateness(config) - tsconsole.clock_margin()));
+end;
 $$;
 
 comment on function tsconsole.possible_horizon(silver.timeseries_rollup_config) is
@@ -47,13 +53,15 @@ Example: select tsconsole.possible_horizon(tsconsole.rollup(''silver.meters_1h''
 
 
 create or replace function tsconsole.lateness(config silver.timeseries_rollup_config) returns interval
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     -- Never less than what the triggers judge by, whatever the configuration says: in between rows would go unlogged.
-    select greatest((config).allowed_lateness,
+    return greatest((config).allowed_lateness,
         (select t.lateness from tsconsole.tracked_source t
          where t.source_table = (config).source_table and t.time_column = (config).time_column and (config).change_tracking = 'trigger'));
+end;
 $$;
 
 comment on function tsconsole.lateness(silver.timeseries_rollup_config) is

@@ -4,16 +4,20 @@ set check_function_bodies = off;  -- a function may stand above the helpers it c
 
 create or replace function tsconsole.present_partitions(source regclass)
 returns table (partition oid, file_node oid, attached_by xid)
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+begin
     -- Detach, change and re-attach keep oid and file; the row in pg_inherits is another then. A pending detach counts as gone.
-    with recursive tree as (
-        select i.inhrelid, i.xmin as attached_by from pg_inherits i where i.inhparent = source and not i.inhdetachpending
-        union all
-        select i.inhrelid, i.xmin from tree t join pg_inherits i on i.inhparent = t.inhrelid and not i.inhdetachpending
-    )
-    select t.inhrelid, c.relfilenode, t.attached_by from tree t join pg_class c on c.oid = t.inhrelid where c.relkind <> 'p';
+    return query
+        with recursive tree as (
+            select i.inhrelid, i.xmin as attached_by from pg_inherits i where i.inhparent = source and not i.inhdetachpending
+            union all
+            select i.inhrelid, i.xmin from tree t join pg_inherits i on i.inhparent = t.inhrelid and not i.inhdetachpending
+        )
+        select t.inhrelid, c.relfilenode, t.attached_by from tree t join pg_class c on c.oid = t.inhrelid where c.relkind <> 'p';
+end;
 $$;
 
 comment on function tsconsole.present_partitions(regclass) is
@@ -22,11 +26,14 @@ Example: select * from tsconsole.present_partitions(''raw.readings'');';
 
 
 create or replace function tsconsole.partition_column(source regclass) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select a.attname::text from pg_partitioned_table p join pg_attribute a on a.attrelid = p.partrelid and a.attnum = p.partattrs[0]
-    where p.partrelid = source and p.partstrat = 'r';
+begin
+    return (
+        select a.attname::text from pg_partitioned_table p join pg_attribute a on a.attrelid = p.partrelid and a.attnum = p.partattrs[0]
+        where p.partrelid = source and p.partstrat = 'r');
+end;
 $$;
 
 comment on function tsconsole.partition_column(regclass) is
@@ -229,17 +236,19 @@ Example: select silver.thaw(''raw.readings'', ''2026-01-01'', ''2026-02-01'');';
 
 
 create or replace function tsconsole.kept_ranges(config silver.timeseries_rollup_config) returns tstzmultirange
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     -- A bucket that is frozen in part is frozen: it can no longer be computed whole.
-    select tstzmultirange(tstzrange(null, nullif(tsconsole.kept_before(config), '-infinity'))) * case
+    return tstzmultirange(tstzrange(null, nullif(tsconsole.kept_before(config), '-infinity'))) * case
                when tsconsole.kept_before(config) > '-infinity' then '{(,)}'::tstzmultirange else '{}'::tstzmultirange end
            + coalesce((select range_agg(tstzrange(
                case when isfinite(f.lo) then tsconsole.bucket_floor(config, f.lo) end,
                case when isfinite(f.hi) then tsconsole.bucket_ceiling(config, f.hi) end))
              from tsconsole.frozen_range f
              where f.source_table = (config).source_table and tsconsole.partition_column(f.source_table) = (config).time_column), '{}');
+end;
 $$;
 
 comment on function tsconsole.kept_ranges(silver.timeseries_rollup_config) is

@@ -104,11 +104,12 @@ Example: select tsconsole.has_work(tsconsole.rollup(''silver.meters_1h''), ''his
 
 
 create or replace function tsconsole.eligible(config silver.timeseries_rollup_config, work text) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     -- A ladder's history goes bottom up, each bucket once; and nothing is recomputed that history still has to compute.
-    select case work
+    return case work
         when 'history' then 'p.kind = ''h'''
         else format('p.kind in (''l'', ''r'') and p.lo < $1 and not exists (select from %s q where q.kind = ''h'' and q.lo < p.hi and q.hi > p.lo)',
                     tsconsole.pending_table((config).id))
@@ -118,6 +119,7 @@ as $$
         || coalesce((select format(' and not exists (select from %s q where (q.kind = ''h'' or q.kind = ''r'' and p.kind = ''r'') and q.lo < p.hi and q.hi > p.lo)',
                                    tsconsole.pending_table(parent.id))
                      from silver.timeseries_rollup_config parent where parent.target_table = (config).source_table), '');
+end;
 $$;
 
 comment on function tsconsole.eligible(silver.timeseries_rollup_config, text) is

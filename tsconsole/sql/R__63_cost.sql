@@ -38,9 +38,11 @@ create or replace function tsconsole.cost_model(
     out runs integer, out overhead float8, out seconds_per_unit float8, out data_rate float8, out group_rate float8,
     out last_width float8, out speed float8, out planner_factor float8
 )
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+begin
     with recent as (
         select row_number() over (order by l.id desc) as age, extract(epoch from l.duration)::float8 as took, w.width,
                greatest(l.rows_read, 1)::float8 as rows, l.rows_written / w.width as groups,
@@ -67,7 +69,9 @@ as $$
                 when (array_agg(r.found order by r.age) filter (where r.found is not null))[1] between 0.33 and 3
                 then least(greatest(exp(sum(power(0.5, r.age) * ln(greatest(r.found, 0.01))) filter (where r.found is not null)
                                         / sum(power(0.5, r.age)) filter (where r.found is not null)), 0.25), 4) end
+    into runs, overhead, seconds_per_unit, data_rate, group_rate, last_width, speed, planner_factor
     from recent r cross join fixed f;
+end;
 $$;
 
 comment on function tsconsole.cost_model(silver.timeseries_rollup_config, text) is

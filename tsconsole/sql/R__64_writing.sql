@@ -3,10 +3,12 @@
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
 create or replace function tsconsole.kept_before(config silver.timeseries_rollup_config) returns timestamptz
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select greatest(tsconsole.bucket_ceiling(config, greatest(tsconsole.frozen_before(config), (config).retained_from)), '-infinity');
+begin
+    return greatest(tsconsole.bucket_ceiling(config, greatest(tsconsole.frozen_before(config), (config).retained_from)), '-infinity');
+end;
 $$;
 
 comment on function tsconsole.kept_before(silver.timeseries_rollup_config) is
@@ -249,10 +251,12 @@ Example: select tsconsole.insert_query(tsconsole.rollup(''silver.meters_1h''));'
 
 
 create or replace function tsconsole.read_column(config silver.timeseries_rollup_config) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select quote_ident(tsconsole.free_name('rows read', tsconsole.key_columns(config) || tsconsole.value_columns(config)));
+begin
+    return quote_ident(tsconsole.free_name('rows read', tsconsole.key_columns(config) || tsconsole.value_columns(config)));
+end;
 $$;
 
 comment on function tsconsole.read_column(silver.timeseries_rollup_config) is

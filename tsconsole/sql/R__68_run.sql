@@ -4,22 +4,27 @@ set check_function_bodies = off;  -- a function may stand above the helpers it c
 
 create or replace function tsconsole.rollups_of(relation regclass)
 returns setof bigint
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan  -- planning takes ten times as long as running
 as $$
-    with recursive ladder as (
-        select c.id, c.target_table, 0 as depth
-        from silver.timeseries_rollup_config c
-        where case
-            when relation is null then not exists (select from silver.timeseries_rollup_config p where p.target_table = c.source_table)
-            when exists (select from silver.timeseries_rollup_config t where t.target_table = relation) then c.target_table = relation
-            else c.source_table = relation end
-        union all
-        select c.id, c.target_table, l.depth + 1
-        from ladder l join silver.timeseries_rollup_config c on c.source_table = l.target_table
-        where relation is null or not exists (select from silver.timeseries_rollup_config t where t.target_table = relation)
-    )
-    select l.id from ladder l group by l.id order by max(l.depth), l.id;
+#variable_conflict use_column
+begin
+    return query
+        with recursive ladder as (
+            select c.id, c.target_table, 0 as depth
+            from silver.timeseries_rollup_config c
+            where case
+                when relation is null then not exists (select from silver.timeseries_rollup_config p where p.target_table = c.source_table)
+                when exists (select from silver.timeseries_rollup_config t where t.target_table = relation) then c.target_table = relation
+                else c.source_table = relation end
+            union all
+            select c.id, c.target_table, l.depth + 1
+            from ladder l join silver.timeseries_rollup_config c on c.source_table = l.target_table
+            where relation is null or not exists (select from silver.timeseries_rollup_config t where t.target_table = relation)
+        )
+        select l.id from ladder l group by l.id order by max(l.depth), l.id;
+end;
 $$;
 
 comment on function tsconsole.rollups_of(regclass) is
