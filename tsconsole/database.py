@@ -126,13 +126,13 @@ class Database:
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
             self._conninfo_now,
             # No prepared statements: behind a pooler the next statement may meet another server
-            # session. The check at hand-over costs a round trip and saves a failed refresh.
+            # session.
             kwargs={"autocommit": True, "prepare_threshold": None},
             min_size=min_size,
             max_size=max_size,
             open=False,
             configure=self._configure,
-            check=AsyncConnectionPool.check_connection,
+            check=_still_open,
             reconnect_timeout=5.0,
             name=APPLICATION_NAME,
         )
@@ -266,6 +266,14 @@ async def _password(command: str) -> str:
             "Run the profile's password_command by hand and see what it prints.",
         )
     return password
+
+
+async def _still_open(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Raise when the server has ended the session: its farewell has come by now. To ask the server
+    would cost every refresh a second round trip, and one that hangs would not answer that either.
+    """
+    for _ in range(2):  # The last message is read first, and only then the end.
+        connection.pgconn.consume_input()
 
 
 async def _configure(connection: psycopg.AsyncConnection[Any], settings: Settings) -> None:
