@@ -40,6 +40,39 @@ async def test_the_monitor_survives_a_selection_that_is_gone(rolled_up: Connecti
         assert snapshot.partitions == () and len(snapshot.operations) == 1
 
 
+async def test_names_are_whole_whatever_the_search_path(rolled_up: Connection) -> None:
+    await rolled_up.execute("set search_path = silver, raw")
+    (rollup,) = (await operations.monitor_snapshot(rolled_up)).operations
+    (again,) = await operations.list_operations(rolled_up)
+    (rung,) = (await operations.rollup_details(rolled_up, "silver.readings_1h")).ladder
+    for found in (rollup, again, rung):
+        assert (found.source_table, found.target_table) == ("raw.readings", "silver.readings_1h")
+    await rolled_up.execute('alter table silver.readings_1h rename to "Odd one"')
+    (rollup,) = (await operations.monitor_snapshot(rolled_up)).operations
+    assert rollup.target_table == 'silver."Odd one"'
+
+
+async def test_what_has_not_changed_is_the_same_object_again(
+    rolled_up: Connection, db: psycopg.Connection
+) -> None:
+    db.execute("update silver.timeseries_rollup_config set last_processed_time = '-infinity'")
+    db.execute(
+        "insert into silver.timeseries_error_log"
+        " (rollup_id, source_table, target_table, error_message)"
+        " values (1, 'raw.readings', 'silver.readings_1h', 'error 0'),"
+        " (1, 'raw.readings', 'silver.readings_1h', 'error 1')"
+    )
+    first = await operations.monitor_snapshot(rolled_up, "silver.readings_1h")
+    second = await operations.monitor_snapshot(rolled_up, "silver.readings_1h", before=first)
+    assert second.operations is first.operations and second.operations[0].lag is None
+    assert second.errors is first.errors and second.partitions is first.partitions
+    db.execute("delete from silver.timeseries_error_log where error_message = 'error 1'")
+    db.execute("update silver.timeseries_rollup_config set is_active = false")
+    third = await operations.monitor_snapshot(rolled_up, "silver.readings_1h", before=second)
+    assert [rollup.health_status for rollup in third.operations] == ["PAUSED"]
+    assert [error.error_message for error in third.errors] == ["error 0"]
+
+
 async def test_runs_and_progress(rolled_up: Connection) -> None:
     runs = await operations.list_runs(rolled_up, "silver.readings_1h")
     assert runs and sum(run.rows_read or 0 for run in runs) == 3000

@@ -18,7 +18,7 @@ from psycopg import sql
 
 KEPT = 500
 """Entries that are kept."""
-_FRAMES = frozenset({"begin read only", "commit"})
+_FRAMES = frozenset({"begin read only", "set local search_path = pg_catalog, pg_temp", "commit"})
 """What stands around each query of a poll: noise in a log."""
 
 

@@ -116,7 +116,8 @@ async def rollup_details(
     async with connection.pipeline():
         clock = connection.cursor(row_factory=tuple_row)
         await clock.execute("select clock_timestamp(), pg_is_in_recovery()")
-        ladder = await alone(model_cursor(connection, RollupStatus), LADDER, values)
+        ladder = model_cursor(connection, RollupStatus)
+        await alone(ladder, LADDER, values, path=True)
         definition = await alone(model_cursor(connection, RollupDefinition), DEFINITION_OF, values)
         progress = await alone(model_cursor(connection, Progress), PROGRESS, values)
         steps = await alone(model_cursor(connection, RunningStep), STEPS)

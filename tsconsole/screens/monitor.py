@@ -89,6 +89,7 @@ class MonitorScreen(MonitorChoices):
             target,
             error_limit=self.session.error_limit,
             activity_minutes=self.session.activity.wanted(self.session.clock()),
+            before=self.session.snapshot,
         )
 
     def show_data(self, data: MonitorSnapshot) -> None:
