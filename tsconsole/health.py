@@ -60,8 +60,8 @@ class Summary:
     """The same of the one in the middle."""
     pending_ranges: int
     next_retry: datetime | None
-    gave_up: int
-    """Those of the failing rollups of which some work is not tried again by itself."""
+    gave_up: str
+    """Those of the failing rollups of which some work is not tried again by itself, in words."""
     failing: int
     """Rollups with work that failed and is not done yet."""
 
@@ -83,9 +83,17 @@ def summarize(operations: Iterable[RollupStatus], retries: Iterable[RetryEntry])
         median_lag=median([_behind(rollup) for rollup in lagging]) if lagging else None,
         pending_ranges=sum(rollup.pending_ranges for rollup in rollups),
         next_retry=min(times, default=None),
-        gave_up=len({entry.rollup_id for entry in waiting if entry.gave_up_at is not None}),
+        gave_up=gave_up_words(waiting),
         failing=len({entry.rollup_id for entry in waiting}),
     )
+
+
+def gave_up_words(retries: Iterable[RetryEntry]) -> str:
+    """How many rollups gave up, the same everywhere; of how many tasks, where these are more."""
+    entries = [entry for entry in retries if entry.gave_up_at is not None]
+    rollups = len({entry.rollup_id for entry in entries})
+    tasks = f" ({len(entries)} tasks)" if len(entries) > rollups else ""
+    return f"{rollups} gave up{tasks}" if entries else ""
 
 
 def median(spans: Sequence[timedelta]) -> timedelta:

@@ -13,6 +13,7 @@ from console.operator import Operator, at_rollups, rows
 from console.states import failing, healthy
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.details import DetailsScreen
+from tsconsole.screens.errors import ErrorsScreen
 from tsconsole.screens.monitor import MonitorScreen
 from tsconsole.screens.palette import PaletteScreen
 from tsconsole.screens.reader import ReaderScreen
@@ -145,6 +146,30 @@ async def test_every_pane_has_its_own_filter(
         assert app.screen.query_one("#filter", Input).value == "!billing"
         await operator.press("escape")
         assert "hidden" not in title(operator, "errors")
+
+
+async def test_strip_and_panes_say_alike_how_many_gave_up(
+    console: MakeConsole, db: psycopg.Connection, connect: Connect
+) -> None:
+    failing(db, connect)
+    app = console()
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = await at_rollups(app, pilot)
+        strip = operator.monitor.query_one(Strip)
+        assert "2 failing, 1 gave up" in str(strip.content)
+        assert " · 1 gave up[" in title(operator, "retries")
+
+        # Of one rollup, two tasks: it is still one that gave up.
+        db.execute("insert into tsconsole.retry select rollup_id, 'history', retry_count,"
+                   " next_retry_time, gave_up_at, last_error_time, error_id"
+                   " from tsconsole.retry where gave_up_at is not null")  # fmt: skip
+        await operator.press("ctrl+r")
+        await operator.until(lambda: "tasks" in title(operator, "retries"))
+        assert "2 failing, 1 gave up (2 tasks)" in str(strip.content)
+        assert " · 1 gave up (2 tasks)[" in title(operator, "retries")
+        await operator.press("E")
+        screen = await operator.at_view(ErrorsScreen)
+        await operator.until(lambda: "1 gave up (2 tasks)" in str(screen.queue.border_title))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])

@@ -12,6 +12,7 @@ from tsconsole import jobs, operations
 from tsconsole.action import Action
 from tsconsole.background import Connection
 from tsconsole.formatting import ABSENT, coming, fit_names, one_line, when
+from tsconsole.health import gave_up_words
 from tsconsole.models import ErrorGroup, Failures, LoggedError, RetryEntry
 from tsconsole.screens.base import bindings
 from tsconsole.screens.failure import show_failure
@@ -78,6 +79,7 @@ class ErrorsScreen(TableScreen[Failures]):
         errors.about = "one by one" if data.tail else ""
         errors.display_rows(data.groups or tuple(map(as_group, data.tail)), now)
         self.queue.words = "Nothing waits for a retry."
+        self.queue.about = gave_up_words(data.retries)
         self.queue.display_rows(data.retries, now)
         self.selection_changed()
 

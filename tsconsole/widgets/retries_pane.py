@@ -9,6 +9,7 @@ from rich.text import Text
 
 from tsconsole.filtering import passes
 from tsconsole.formatting import coming, fit_names, one_line, shorten
+from tsconsole.health import gave_up_words
 from tsconsole.models import RetryEntry
 from tsconsole.themes import palette
 from tsconsole.widgets.live_table import Column
@@ -65,9 +66,8 @@ class RetriesPane(Pane):
             rows[_key(entry)] = cells[: len(columns)]
         self.table.show(rows)
         self.say("" if rows else self.empty_or("Nothing waits for a retry.", len(self._all)))
-        gave_up = sum(entry.gave_up_at is not None for entry in self._all)
         hidden = self.hidden_words(len(self._all) - len(rows))
-        parts = [f"{gave_up} gave up" if gave_up else "", hidden]
+        parts = [gave_up_words(self._all), hidden]
         self.set_titles(" · ".join(filter(None, parts)))
 
     def _cells(self, entry: RetryEntry, name: str, has_works: bool, rest: int) -> list[Text]:

@@ -154,7 +154,7 @@ class Strip(Line, can_focus=True):
         parts = []
         if summary.failing:
             words = f"{summary.failing} failing"
-            words += f", {summary.gave_up} gave up" if summary.gave_up else ""
+            words += f", {summary.gave_up}" if summary.gave_up else ""
             parts.append(Part("failing", self._plotted(words, activity.errors)))
         if summary.next_retry is not None and self._now is not None:
             words = f"retry {coming(summary.next_retry - self._now)}"
