@@ -11,7 +11,6 @@ from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
 from textual import on
-from textual.app import App
 from textual.message import Message
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
@@ -19,6 +18,7 @@ from textual.worker import Worker, WorkerState
 from tsconsole.background import Background, Operation
 from tsconsole.config import ConsoleConfig
 from tsconsole.database import Database, Settings, connected
+from tsconsole.early_keys import EarlyKeys
 from tsconsole.faults import confess
 from tsconsole.health import plain_glyphs
 from tsconsole.memory import Memory
@@ -46,7 +46,7 @@ class OperationChanged(Message):
         self.operation = operation
 
 
-class TsConsole(App[int]):
+class TsConsole(EarlyKeys):
     """Watches and operates the rollups of one database."""
 
     TITLE = "tsconsole"

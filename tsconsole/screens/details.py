@@ -90,6 +90,8 @@ class DetailsScreen(RollupScreen[RollupDetails]):
 
     def on_resize(self) -> None:
         """Fit into the new width; where there is one column, what happens comes before what is."""
+        if not self.query("#right"):
+            return  # It is being left.
         top, left, right = (self.query_one(name) for name in ("#top", "#left", "#right"))
         if self.size.width < NARROW:
             top.move_child(right, before=left)

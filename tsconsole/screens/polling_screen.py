@@ -88,6 +88,8 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
     def take(self, event: Polled) -> None:
         """Show the data."""
         event.stop()
+        if not self.query(Header):
+            return  # It is being left.
         if self.failure is not None:
             self.say("connected again")
         self._set_failure(None)
@@ -99,6 +101,8 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
     def lose(self, event: PollFailed) -> None:
         """Leave the last data where it is, dimmed, and say why it is old."""
         event.stop()
+        if not self.query(Header):
+            return  # It is being left.
         self._set_failure(event.failure)
         self.draw_header()
         self.refresh_bindings()

@@ -1,0 +1,68 @@
+"""Keys that come sooner than what they are for: a slow line delivers many at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import pytest
+from textual.widgets import OptionList
+
+from console.conftest import MakeConsole
+from console.operator import at_rollups
+from console.states import healthy
+from tsconsole.polling import PollFailure
+from tsconsole.screens.choose import ChooseScreen
+from tsconsole.screens.details import DetailsScreen
+from tsconsole.screens.polling_screen import Polled, PollFailed
+
+
+async def test_a_key_waits_for_the_screen_that_it_is_for(
+    console: MakeConsole, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy(db)
+
+    async def wait(_: object) -> None:
+        await asyncio.sleep(0.3)
+
+    # As on a machine that has other things to do.
+    monkeypatch.setattr(DetailsScreen, "on_compose", wait, raising=False)
+    app = console()
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = await at_rollups(app, pilot)
+        before = app.session.interval
+        screen = DetailsScreen(app.session, operator.subject)
+        app.push_screen(screen)
+        # A key bubbles up from the screen below, and finds this one in front.
+        await app.run_action("slower", screen)
+        assert screen.poller.interval > before
+
+
+async def test_what_is_told_to_a_screen_that_is_being_left(
+    console: MakeConsole, db: psycopg.Connection
+) -> None:
+    healthy(db)
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        operator = await at_rollups(app, pilot)
+        screen = DetailsScreen(app.session, operator.subject)
+        assert not screen.query("*")
+        screen.on_resize()
+        screen.take(Polled(None))
+        screen.lose(PollFailed(PollFailure("gone", None, True, 1, 1000.0)))
+        assert screen.failure is None
+
+
+async def test_no_page_is_turned_where_there_is_no_room(
+    console: MakeConsole, db: psycopg.Connection
+) -> None:
+    healthy(db)
+    app = console()
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = await at_rollups(app, pilot)
+        await operator.press("v")
+        screen = await operator.at(ChooseScreen)
+        screen.query_one(OptionList).styles.height = 0
+        await pilot.pause()
+        await operator.press("pagedown", "pageup")
+        assert app.screen is screen
