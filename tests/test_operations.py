@@ -257,3 +257,20 @@ async def test_a_session_that_was_ended_is_a_lost_connection(
             await operations.server_info(connection)
         with pytest.raises(operations.ConnectionLost, match="connection to the server was lost"):
             await operations.server_info(connection)
+
+
+async def test_a_rollup_too_large_to_drop_at_once_is_dropped_in_parts(
+    rolled_up: psycopg.AsyncConnection, db: psycopg.Connection
+) -> None:
+    db.execute(
+        "select tsconsole.ensure_partitions(id, '2020-01-01', '2027-01-01')"
+        " from silver.timeseries_rollup_config"
+    )
+    db.execute(
+        "create or replace function tsconsole.lock_room() returns bigint language sql volatile"
+        " set search_path = pg_catalog, pg_temp as 'select 500::bigint'"
+    )
+    rests: list[int] = []
+    await operations.drop_rollup(rolled_up, "silver.readings_1h", on_rest=rests.append)
+    assert len(rests) > 1 and rests == sorted(rests, reverse=True)
+    assert db.execute("select to_regclass('silver.readings_1h')").fetchone() == (None,)

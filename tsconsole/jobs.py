@@ -86,9 +86,12 @@ def drop(target: str) -> Work:
     """Drop a rollup with its rows."""
 
     async def work(connection: Connection, report: Report) -> Result:
+        def tell(rest: int) -> None:
+            report(f"{rest:,} partitions are left")
+
         for attempt in range(1, DROP_ATTEMPTS + 1):
             try:
-                await operations.drop_rollup(connection, target)
+                await operations.drop_rollup(connection, target, on_rest=tell)
                 break
             except OperationError as error:
                 # Whoever reads the rollup just now holds some of its relations and wants others.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from tsconsole.models import Created, LadderRequest, RollupRequest
-from tsconsole.operations.calls import Connection, fetch_values, operation
+from tsconsole.operations.calls import Connection, fetch_value, fetch_values, operation
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -67,8 +67,21 @@ async def validate_create(connection: Connection, request: Request) -> Created:
 
 
 @operation
-async def drop_rollup(connection: Connection, target: str, keep_data: bool = False) -> None:
-    """Forget the rollup and drop its table, or keep the table as an ordinary one."""
+async def drop_rollup(
+    connection: Connection,
+    target: str,
+    keep_data: bool = False,
+    on_rest: Callable[[int], None] | None = None,
+) -> None:
+    """Forget the rollup and drop its table, or keep the table as an ordinary one.
+
+    Of a table with more partitions than the server can lock at once the oldest go before, in
+    transactions of their own; on_rest is called after each with how many are left.
+    """
+    shed = "select tsconsole.drop_some_partitions(%s::text::regclass)"
+    while not keep_data and (rest := await fetch_value(connection, shed, [target])):
+        if on_rest is not None:
+            on_rest(rest)
     await connection.execute(
         "select silver.drop_rollup(%s::text::regclass, %s::boolean)", [target, keep_data]
     )

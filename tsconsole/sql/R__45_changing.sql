@@ -86,9 +86,11 @@ Example: select tsconsole.run_briefly(''{alter table silver.meters_1h add column
 
 
 create or replace function tsconsole.lock_statements(relation regclass) returns text[]
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+    -- The table, and a column that is dropped.
+    select tsconsole.check_partition_locks(relation, 2);
     -- One by one, before the statement that needs them all: the budget of run_briefly then covers the sum.
     select coalesce(array_agg(format('lock table only %s in access exclusive mode', tsconsole.qualified_name(p)) order by p <> relation, p), '{}')
     from tsconsole.with_partitions(relation) p join pg_class c on c.oid = p
@@ -96,7 +98,7 @@ as $$
 $$;
 
 comment on function tsconsole.lock_statements(regclass) is
-'The statements that lock a table and each of its partitions, for tsconsole.run_briefly.
+'The statements that lock a table and each of its partitions, for tsconsole.run_briefly. TS004 when there are more than the server can lock at once.
 Example: select tsconsole.lock_statements(''silver.meters_1h'');';
 
 

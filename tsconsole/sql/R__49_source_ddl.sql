@@ -17,6 +17,8 @@ begin
     end if;
     perform tsconsole.claim_rollups(array(select c.id from silver.timeseries_rollup_config c where c.source_table = source));
     rights := tsconsole.live_rights(levels);
+    -- Of each partition the table and four triggers.
+    perform tsconsole.check_partition_locks(source, 5);
     perform tsconsole.run_briefly(
         tsconsole.drop_view_statements(levels) || tsconsole.lock_statements(source)
         || array(select format('select tsconsole.drop_triggers(%s::regclass, %L)', source::oid, t.time_column)

@@ -64,6 +64,32 @@ comment on function tsconsole.time_limits(regclass) is
 Example: select * from tsconsole.time_limits(''silver.meters_1h'');';
 
 
+create or replace function tsconsole.oldest_bucket(config silver.timeseries_rollup_config) returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    part record;
+    oldest timestamptz;
+begin
+    -- Partition by partition: asked of the table, the first entry of an index locks all of them.
+    for part in
+        select p.part, p.range_start is not null as has_range from tsconsole.stored_parts((config).target_table) p
+        where pg_relation_size(p.part) > 0 order by p.range_start nulls first
+    loop
+        oldest := least(oldest, tsconsole.edge_row(config, 'min', '-infinity', 'infinity', part.part));
+        -- What has no range, as a default partition, says nothing about the others.
+        exit when oldest is not null and part.has_range;
+    end loop;
+    return oldest;
+end;
+$$;
+
+comment on function tsconsole.oldest_bucket(silver.timeseries_rollup_config) is
+'The oldest bucket that a target holds; null when it holds none. Beside 10,000 partitions it looks into one.
+Example: select tsconsole.oldest_bucket(tsconsole.rollup(''silver.meters_1h''));';
+
+
 create or replace function tsconsole.newest_partition_stats(parent regclass, how_many integer)
 returns table (
     partition_name text, range_start timestamptz, range_end timestamptz, row_estimate bigint, estimated_at timestamptz,

@@ -73,6 +73,8 @@ declare
     started timestamptz;
     usual_timeout text := current_setting('lock_timeout');
 begin
+    -- Its rows may be read, too, with an index.
+    perform tsconsole.check_partition_locks(source, 3);
     -- Waits for writers without letting others queue behind it for longer than the budget; lock_timeout counts for each
     -- lock, so it shrinks by what was used. A failed round lets go of everything (the block is a savepoint).
     loop
@@ -101,7 +103,7 @@ end;
 $$;
 
 comment on function tsconsole.lock_source(regclass) is
-'Takes CREATE TRIGGER''s lock on a source and all its partitions, in short tries, so that ingestion never waits for more than half a second. TS005 when a writer does not end.
+'Takes CREATE TRIGGER''s lock on a source and all its partitions, in short tries, so that ingestion never waits for more than half a second. TS004 when there are more than the server can lock at once, TS005 when a writer does not end.
 Example: select tsconsole.lock_source(''raw.readings'');';
 
 

@@ -14,8 +14,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select n.target_name, n.source_name, c.rollup_interval, parts.partitions, parts.row_estimate,
            parts.table_bytes, parts.index_bytes, parts.total_bytes,
-           -- The first entry of an index, not a scan.
-           case when n.target_exists then tsconsole.edge_row(c, 'min', '-infinity', 'infinity', c.target_table) end,
+           case when n.target_exists then tsconsole.oldest_bucket(c) end,
            m.last_processed_time, m.lag,
            runs.runs, runs.rows_read, runs.rows_written, runs.avg_duration, errors.errors, m.health_status
     from silver.timeseries_rollup_config c

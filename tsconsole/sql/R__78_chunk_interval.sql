@@ -43,7 +43,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    first_row timestamptz := tsconsole.edge_row(config, 'min', '-infinity', 'infinity', (config).target_table);
+    first_row timestamptz := tsconsole.oldest_bucket(config);
     parts     bigint;
     bytes     numeric;
     hours     float8;

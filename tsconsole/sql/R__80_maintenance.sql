@@ -165,16 +165,19 @@ declare
     part     record;
     analyzed text[] := array[]::text[];
     whole    boolean;
+    too_many boolean;
 begin
     -- Autovacuum never analyzes the partitioned table itself, and the planner wants its statistics too.
     select t.reltuples < 0 and s.rows > 0 or abs(s.rows - t.reltuples) > 0.2 * greatest(t.reltuples, 100) into whole
     from pg_class t, (select sum(pg_stat_get_live_tuples(p.part)) as rows from tsconsole.stored_parts(config.target_table) p) s
     where t.oid = config.target_table and t.relkind = 'p';
+    -- Of the table as a whole: each partition is locked, and before 18 analyzed with its indexes.
+    too_many := whole and 4 * (select count(*) from tsconsole.with_partitions(config.target_table)) > tsconsole.lock_room() / 2;
     for part in
         select p.part from tsconsole.stored_parts(config.target_table) p
         where pg_stat_get_mod_since_analyze(p.part) > 50 + 0.1 * pg_stat_get_live_tuples(p.part)
         union all
-        select config.target_table where whole
+        select config.target_table where whole and not too_many
     loop
         if not pg_has_role((select c.relowner from pg_class c where c.oid = part.part), 'usage') then
             raise exception 'only the owner of % may analyze it', tsconsole.qualified_name(part.part) using
@@ -192,7 +195,8 @@ begin
         analyzed := analyzed || tsconsole.qualified_name(part.part);
     end loop;
     outcome := 'done';
-    detail := coalesce('analyzed ' || nullif(array_to_string(analyzed, ', '), ''), 'no partition has changed since it was analyzed');
+    detail := coalesce('analyzed ' || nullif(array_to_string(analyzed, ', '), ''), 'no partition has changed since it was analyzed')
+        || case when too_many then '; not the table as a whole, which has more partitions than the server can lock at once' else '' end;
 end;
 $$;
 

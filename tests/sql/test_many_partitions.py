@@ -1,0 +1,142 @@
+"""More partitions than the server can lock at once: refused before it fails, or done in parts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import psycopg
+import pytest
+from sql.partition_support import Connection, at, ensure, make_rollup, ranges
+from sql.support import value
+
+
+def limit_locks(db: Connection, room: int) -> None:
+    """Make the core believe that the server can lock this much; making it so takes a restart."""
+    db.execute(
+        "create or replace function tsconsole.lock_room() returns bigint language sql volatile"
+        f" set search_path = pg_catalog, pg_temp as 'select {room}::bigint'"
+    )
+
+
+@pytest.fixture
+def many(db: Connection) -> Connection:
+    """A rollup with 120 partitions, some of them with rows, on a server that has room for few."""
+    number = make_rollup(db)
+    ensure(db, number, at(1), at(1) + timedelta(days=120))
+    db.execute(
+        "insert into silver.m_1h (ts, device, rollup_count)"
+        " select timestamptz '2026-03-03Z' + i * interval '1 day', 'a', 1"
+        " from generate_series(1, 5) i"
+    )
+    limit_locks(db, 400)
+    return db
+
+
+def test_drop_that_cannot_succeed_is_refused(many: Connection) -> None:
+    with pytest.raises(psycopg.Error) as refused:
+        many.execute("select silver.drop_rollup('silver.m_1h')")
+    assert refused.value.sqlstate == "TS004"
+    said = str(refused.value)
+    assert "dropping silver.m_1h with its partitions takes some" in said
+    assert "and the server has room for 400" in said
+    assert "call silver.drop_large_rollup('silver.m_1h');" in said
+    assert "max_locks_per_transaction to" in said
+    assert value(many, "select count(*) from silver.timeseries_rollup_config") == 1
+    # The rows stay: no partition is locked.
+    many.execute("select silver.drop_rollup('silver.m_1h', keep_data := true)")
+    assert len(ranges(many)) == 120
+
+
+def test_a_large_rollup_is_dropped_in_parts(many: Connection) -> None:
+    [[before]] = many.execute("select tsconsole.drop_locks('silver.m_1h')").fetchall()
+    left = value(many, "select tsconsole.drop_some_partitions('silver.m_1h')")
+    assert before > 400 and 100 < left == len(ranges(many)) < 120
+    # Interrupted here: paused, and what is gone counts as retained.
+    [state] = many.execute(
+        "select is_active, retained_from from silver.timeseries_rollup_config"
+    ).fetchall()
+    assert state == (False, ranges(many)[0][0])
+    many.execute("call silver.drop_large_rollup('silver.m_1h')")
+    assert value(many, "select to_regclass('silver.m_1h')") is None
+    assert value(many, "select count(*) from silver.timeseries_rollup_config") == 0
+    assert value(many, "select count(*) from pg_class where relname like 'm\\_1h%'") == 0
+
+
+def test_a_target_that_is_read_loses_no_partition(many: Connection) -> None:
+    many.execute("select silver.create_rollup_table('silver.m_1h', 'm_1d', '1 day')")
+    with pytest.raises(psycopg.Error, match=r"silver\.m_1h is read by silver.m_1d"):
+        many.execute("call silver.drop_large_rollup('silver.m_1h')")
+    assert len(ranges(many)) == 120
+    assert value(many, "select bool_and(is_active) from silver.timeseries_rollup_config")
+
+
+def test_a_small_rollup_is_dropped_at_once(many: Connection) -> None:
+    limit_locks(many, 10000)
+    assert value(many, "select tsconsole.drop_some_partitions('silver.m_1h')") == 0
+    assert value(many, "select is_active from silver.timeseries_rollup_config")
+    many.execute("call silver.drop_large_rollup('silver.m_1h')")
+    assert value(many, "select to_regclass('silver.m_1h')") is None
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select silver.add_measures('silver.m_1h', '{\"v\": [\"last\"]}')",
+        "select silver.drop_measures('silver.m_1h', '{\"v\": [\"max\"]}')",
+    ],
+)
+def test_changes_that_lock_every_partition_are_refused(many: Connection, statement: str) -> None:
+    limit_locks(many, 200)
+    with pytest.raises(
+        psycopg.Error, match=r"locking silver\.m_1h and its 120 partitions"
+    ) as refused:
+        many.execute(statement)
+    assert refused.value.sqlstate == "TS004"
+
+
+@pytest.mark.parametrize(
+    ("statement", "room"),
+    [
+        ("select silver.create_rollup_table('raw.p', 'p_1d', '1 day')", 200),
+        ("select silver.alter_rollup('silver.p_1h', allowed_lateness := '1 s')", 200),
+        ("select silver.prepare_source_ddl('raw.p')", 400),
+        ("select silver.drop_rollup('silver.p_1h')", 400),
+    ],
+)
+def test_so_are_those_that_lock_every_partition_of_a_source(
+    db: Connection, statement: str, room: int
+) -> None:
+    db.execute("create table raw.p (ts timestamptz, v float8) partition by range (ts)")
+    for number in range(100):
+        db.execute(
+            f"create table raw.p_{number} partition of raw.p for values from"
+            f" ('{2000 + number}-01-01Z') to ('{2001 + number}-01-01Z')"
+        )
+    db.execute("select silver.create_rollup_table('raw.p', 'p_1h', '1 hour')")
+    limit_locks(db, room)
+    with pytest.raises(psycopg.Error, match=r"raw\.p and its .*partitions takes some") as refused:
+        db.execute(statement)
+    assert refused.value.sqlstate == "TS004"
+    assert "Set max_locks_per_transaction to" in str(refused.value)
+
+
+def test_analyze_leaves_out_a_table_that_is_too_large(many: Connection) -> None:
+    many.execute("select pg_stat_force_next_flush()")
+    query = "select detail from tsconsole.maintain_analyze(tsconsole.rollup('silver.m_1h'))"
+    assert "not the table as a whole" in value(many, query)
+    limit_locks(many, 10000)
+    assert "silver.m_1h" in value(many, query)
+
+
+def test_figures_do_not_lock_every_partition(many: Connection) -> None:
+    with many.transaction():
+        [[oldest, parts]] = many.execute(
+            "select oldest_bucket, partitions from silver.get_detailed_stats('%')"
+        ).fetchall()
+        held = value(
+            many,
+            "select count(*) from pg_locks l join pg_inherits i on i.inhrelid = l.relation"
+            " where l.pid = pg_backend_pid()",
+        )
+    assert (oldest, parts) == (at(4), 120)
+    assert held <= 2
