@@ -13,13 +13,17 @@ Place = Literal[
 PLACE_NAMES: dict[Place, str] = {
     "monitor": "the monitor", "details": "the details of a rollup", "create": "the form",
     "install": "the installation", "connect": "the connection", "log": "the log",
-    "reader": "a text", "help": "the help", "partitions": "the partitions (5)",
-    "maintenance": "the maintenance (6)", "schedule": "the schedule (7)",
-    "indexes": "the indexes (8)", "activity": "the last hour (9)",
+    "reader": "a text", "help": "the help",
+    "partitions": "the partitions ({view('partitions')})",
+    "maintenance": "the maintenance ({view('maintenance')})",
+    "schedule": "the schedule ({view('schedule')})",
+    "indexes": "the indexes ({view('indexes')})",
+    "activity": "the last hour ({view('activity')})",
     "statements": "the statements", "steps": "the running steps",
-    "errors": "the errors (E)", "failure": "an error in full", "explorer": "the data",
+    "errors": "the errors ({view('errors')})", "failure": "an error in full",
+    "explorer": "the data",
 }  # fmt: skip
-"""What each screen is called in a sentence."""
+"""What each screen is called in a sentence; keys as in `tsconsole.spoken_keys`."""
 Needs = Literal["nothing", "rollup", "error", "retry", "operation"]
 Group = Literal[
     "The rollup under the cursor, or those that are marked", "All rollups", "What is shown",

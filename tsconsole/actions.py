@@ -283,6 +283,11 @@ def actions_at(place: Place) -> tuple[Action, ...]:
     return tuple(with_keys(action, _own_keys) for action in ACTIONS if place in action.places)
 
 
+def all_actions() -> tuple[Action, ...]:
+    """Every action, with the keys that it has now."""
+    return tuple(with_keys(action, _own_keys) for action in ACTIONS)
+
+
 def footer_at(place: Place) -> tuple[Action, ...]:
     """The actions of one screen that its footer shows, the most useful first."""
     return tuple(sorted((a for a in actions_at(place) if a.weight), key=lambda a: a.weight))

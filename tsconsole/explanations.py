@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tsconsole.health import STATES
+from tsconsole.spoken_keys import spoken
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A title, and sections of a heading and a text each."""
+    """A title, and sections of a heading and a text each; keys as in `tsconsole.spoken_keys`."""
 
     title: str
     sections: tuple[tuple[str, str], ...]
@@ -19,7 +20,9 @@ class Explanation:
 
 def explain(topic: str) -> Explanation:
     """What there is to say about a pane or a screen."""
-    return EXPLANATIONS[topic]
+    found = EXPLANATIONS[topic]
+    sections = tuple((heading, spoken(body)) for heading, body in found.sections)
+    return Explanation(found.title, sections)
 
 
 def table(rows: Mapping[str, str], width: int = 11) -> str:
@@ -44,15 +47,16 @@ OPERATIONS_COLUMNS = {
 }
 
 WHAT_TO_DO = {
-    "gave up": "Press e: the error and the query that was attempted. Mend the cause, then y.",
-    "retry … in": "It tries again by itself. Once the cause is gone, y tries at once.",
+    "gave up": "Press {error}: the error and the query that was attempted. Mend the cause, then "
+    "{retry}.",
+    "retry … in": "It tries again by itself. Once the cause is gone, {retry} tries at once.",
     "behind": "Is a worker up? If every rollup lags, one worker is too few. If only this one: a "
     "transaction that has written to the source and is still open holds it back; the reason names "
     "it.",
-    "ran too long": "Look at what its backend waits for (x cancels it; it is tried again).",
-    "dropped": "The source is gone: ctrl+d drops the rollup; silver.drop_rollup(…, keep_data => "
+    "ran too long": "Look at what its backend waits for ({cancel} cancels it; it is tried again).",
+    "dropped": "The source is gone: {drop} drops the rollup; silver.drop_rollup(…, keep_data => "
     "true) keeps its rows.",
-    "paused": "p lets it go on. What was missed is made up.",
+    "paused": "{pause} lets it go on. What was missed is made up.",
 }
 
 _STATES = "\n".join(f"{state.glyph} {state.health:9}  {state.meaning}" for state in STATES)
@@ -63,10 +67,10 @@ EXPLANATIONS: dict[str, Explanation] = {
         (
             (
                 "What is seen here",
-                "Every rollup of this database, worst first: what needs you is in the first "
-                "rows. Shift and a letter sorts by a column, the same again turns it round; / "
-                "filters; ! leaves only what is wrong. Space marks rows: then an action is done to "
-                "all that are marked and shown, never to a row that a filter hides.",
+                "Every rollup of this database, worst first: what needs you is in the first rows. "
+                "Shift and a letter sorts by a column, the same again turns it round; {filter} "
+                "filters; {problems} leaves only what is wrong. {mark} marks rows: then an action "
+                "is done to all that are marked and shown, never to a row that a filter hides.",
             ),
             ("The states", _STATES),
             ("The columns", table(OPERATIONS_COLUMNS)),
@@ -93,9 +97,9 @@ EXPLANATIONS: dict[str, Explanation] = {
             ),
             (
                 "What to do",
-                "m maintains the rollup: expired partitions go (it asks first), missing ones are "
-                "made. Expired ones that stay although maintenance runs are kept because a rollup "
-                "that reads this table has not come past them.",
+                "{maintain} maintains the rollup: expired partitions go (it asks first), missing "
+                "ones are made. Expired ones that stay although maintenance runs are kept because "
+                "a rollup that reads this table has not come past them.",
             ),
         ),
     ),
@@ -132,8 +136,8 @@ EXPLANATIONS: dict[str, Explanation] = {
             ),
             (
                 "What to do",
-                "“gave up” means that it waits for you: read the error (e), mend the cause, then y "
-                "tries again. ctrl+y tries everything whose time has come.",
+                "“gave up” means that it waits for you: read the error ({error}), mend the cause, "
+                "then {retry} tries again. {retry_all} tries everything whose time has come.",
             ),
         ),
     ),
@@ -188,9 +192,10 @@ EXPLANATIONS: dict[str, Explanation] = {
             ),
             (
                 "What to do",
-                "↑ ↓ zoom, ← → go back and on, end follows the present, home shows everything, i "
-                "takes dates. m chooses the measure, f the value of a dimension, v shows a table, "
-                "s the SQL; c copies the points, w writes them to a file.",
+                "{zoom_in} {zoom_out} zoom, {earlier} {later} go back and on, {now} follows the "
+                "present, {everything} shows everything, {range} takes dates. {measure} chooses "
+                "the measure, {dimension} the value of a dimension, {table} shows a table, "
+                "{statement} the SQL; {copy} copies the points, {csv} writes them to a file.",
             ),
         ),
     ),
@@ -201,16 +206,17 @@ EXPLANATIONS: dict[str, Explanation] = {
                 "What is seen here",
                 "Above, what is in the error log: errors of one rollup that say the same are one "
                 "row, with how often, since when, and how many of them are new: nobody has "
-                "acknowledged them. u shows each by itself, the newest first, and goes on with the "
-                "log. Below, what is failing now, with the time to its next try.",
+                "acknowledged them. {group} shows each by itself, the newest first, and goes on "
+                "with the log. Below, what is failing now, with the time to its next try.",
             ),
             (
                 "What to do",
-                "Enter shows an error in full with the query that was attempted; x there shows the "
-                "plan of that query. Mend the cause, then y tries again: the rollup under the "
-                "cursor, or those that space has marked. ctrl+y tries what is due, ctrl+e "
-                "everything that is failing. a acknowledges: the row turns quiet, and ! hides it "
-                "until it happens again. Backslash opens psql on this connection.",
+                "Enter shows an error in full with the query that was attempted; {plan} there "
+                "shows the plan of that query. Mend the cause, then {retry} tries again: the "
+                "rollup under the cursor, or those that {mark} has marked. {retry_all} tries what "
+                "is due, {retry_failing} everything that is failing. {acknowledge} acknowledges: "
+                "the row turns quiet, and {problems} hides it until it happens again. {psql} opens "
+                "psql on this connection.",
             ),
         ),
     ),
@@ -236,10 +242,10 @@ EXPLANATIONS: dict[str, Explanation] = {
             ),
             (
                 "What to do",
-                "x cancels the step under the cursor: what it did is undone, and it is tried again "
-                "after a wait; the second answer pauses the rollup too. It takes the role of that "
-                "backend or membership in pg_signal_backend; the lower edge says when both are "
-                "missing. p pauses the rollup and lets the step in hand end.",
+                "{cancel} cancels the step under the cursor: what it did is undone, and it is "
+                "tried again after a wait; the second answer pauses the rollup too. It takes the "
+                "role of that backend or membership in pg_signal_backend; the lower edge says when "
+                "both are missing. {pause} pauses the rollup and lets the step in hand end.",
             ),
         ),
     ),
@@ -249,8 +255,8 @@ EXPLANATIONS: dict[str, Explanation] = {
             (
                 "What is seen here",
                 "What you have started from this console, the newest first, with its outcome. "
-                "Enter shows the result in full. Operations go on while you change screens; x "
-                "cancels the latest, on the server too.",
+                "Enter shows the result in full. Operations go on while you change screens; "
+                "{cancel} cancels the latest, on the server too.",
             ),
         ),
     ),
@@ -259,9 +265,9 @@ EXPLANATIONS: dict[str, Explanation] = {
         (
             (
                 "What is seen here",
-                "The partitions of one rollup or source (c looks at another), the newest first. "
-                "The bar is the size with indexes; rows and dead rows are what statistics know. "
-                "Below: the size of all, and how long rows are kept.",
+                "The partitions of one rollup or source ({choose} looks at another), the newest "
+                "first. The bar is the size with indexes; rows and dead rows are what statistics "
+                "know. Below: the size of all, and how long rows are kept.",
             ),
             (
                 "The states",
@@ -275,11 +281,13 @@ EXPLANATIONS: dict[str, Explanation] = {
             (
                 "What to do",
                 table({
-                    "d": "says what retention would take away, and what has to stay because a "
-                    "rollup has not come past it",
-                    "ctrl+d": "takes it away now; dropping wants the table's name typed",
-                    "i": "changes how long rows are kept, and whether they are dropped or archived",
-                    "w": "chooses the width of coming partitions from how fast the table grows",
+                    "{dry_run}": "says what retention would take away, and what has to stay "
+                    "because a rollup has not come past it",
+                    "{apply}": "takes it away now; dropping wants the table's name typed",
+                    "{retention}": "changes how long rows are kept, and whether they are dropped "
+                    "or archived",
+                    "{optimize}": "chooses the width of coming partitions from how fast the table "
+                    "grows",
                 }),
             ),
         ),
@@ -304,8 +312,8 @@ EXPLANATIONS: dict[str, Explanation] = {
             ),
             (
                 "What to do",
-                "Tasks that stay due: nobody runs them (7 says who should). r runs one, m those of "
-                "a rollup, y what is due.",
+                "Tasks that stay due: nobody runs them ({view('schedule')} says who should). "
+                "{run_task} runs one, {run_table} those of a rollup, {run_due} what is due.",
             ),
         ),
     ),
@@ -323,7 +331,7 @@ EXPLANATIONS: dict[str, Explanation] = {
                 "What to do",
                 table({
                     "due for long": "nobody runs it: start a worker (tsconsole worker), or let "
-                    "pg_cron do it (k). Or it is running: RUN BY has a pid then",
+                    "pg_cron do it ({cron}). Or it is running: RUN BY has a pid then",
                     "✗ worker": "it was not heard of for 30 seconds: its host or network is gone",
                     "✗ job": "enter shows the runs of the job with their messages",
                 }, 12),
@@ -349,9 +357,9 @@ EXPLANATIONS: dict[str, Explanation] = {
             ),
             (
                 "What to do",
-                "b builds or drops what is under the cursor in the background, without blocking "
-                "anybody. The advice is given once: ctrl+r asks again, and so does the end of a "
-                "build.",
+                "{follow} builds or drops what is under the cursor in the background, without "
+                "blocking anybody. The advice is given once: {refresh} asks again, and so does the "
+                "end of a build.",
             ),
         ),
     ),
@@ -381,7 +389,8 @@ EXPLANATIONS: dict[str, Explanation] = {
                 "What to do",
                 "Many late rows: sources deliver late; a longer allowed lateness makes steps wait "
                 "for them. Delays that grow: steps are slower than data comes; see their durations "
-                "in the details (enter), and whether there are enough workers (7).",
+                "in the details (enter), and whether there are enough workers "
+                "({view('schedule')}).",
             ),
         ),
     ),

@@ -14,6 +14,7 @@ from tsconsole.models import (
     MaintenanceTask,
     StepResult,
 )
+from tsconsole.spoken_keys import spoken
 
 SHOWN_DIFFERENCES = 200
 DROP_ATTEMPTS = 5
@@ -139,7 +140,7 @@ def conclude_several(ended: Sequence[tuple[str, Result]]) -> Result:
         return Result(words, "error", text)
     messages = list(dict.fromkeys(result.message for _, result in ended))
     warned = any(result.severity == "warning" for _, result in ended)
-    said = messages[0] if len(messages) == 1 else "enter in the log (o) shows each"
+    said = messages[0] if len(messages) == 1 else spoken("enter in the log ({log}) shows each")
     return Result(f"{len(ended)} done: {said}", "warning" if warned else "information", text)
 
 
@@ -151,7 +152,11 @@ def cancel_step(target: str, pid: int, and_pause: bool = False) -> Work:
         if and_pause:
             # First, so that whoever is cancelled does not begin it again at once.
             await operations.pause(connection, target)
-        paused = ", and paused: p lets it go on" if and_pause else "; it is tried again later"
+        paused = (
+            spoken(", and paused: {pause} lets it go on")
+            if and_pause
+            else "; it is tried again later"
+        )
         if await operations.cancel_step(connection, target, pid):
             return Result(f"backend {pid} was told to cancel{paused}")
         ended = f"backend {pid} does not run it any more: nothing was cancelled"
@@ -191,14 +196,14 @@ def conclude_run(steps: Sequence[StepResult]) -> Result:
         return Result(f"{count}, {sums}, {took(spent)}", text=text)
     for outcome, sentence in _NOTHING_DONE.items():
         if any(step.outcome == outcome for step in steps):
-            return Result(sentence, "information" if outcome == "idle" else "warning", text)
+            return Result(spoken(sentence), "information" if outcome == "idle" else "warning", text)
     return Result("nothing to do", text=text)
 
 
 _NOTHING_DONE = {
     "busy": "busy: another worker is at it",
-    "waiting": "waiting for its next retry; y tries again at once",
-    "paused": "paused; p lets it go on",
+    "waiting": "waiting for its next retry; {retry} tries again at once",
+    "paused": "paused; {pause} lets it go on",
     "idle": "nothing to do: complete up to its watermark",
 }
 

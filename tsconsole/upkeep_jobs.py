@@ -17,6 +17,11 @@ from tsconsole.models import (
     MaintenanceTask,
     PlannedTask,
 )
+from tsconsole.spoken_keys import spoken
+
+_ELSEWHERE = (
+    "pg_cron does not live in this database; enter in the log ({log}) shows what to run there"
+)
 
 
 def apply_retention(table: str) -> Work:
@@ -109,7 +114,7 @@ async def schedule_jobs(connection: Connection, report: Report) -> Result:
     if any(job.outcome == "elsewhere" for job in jobs):
         statements = "\n\n".join(job.statement for job in jobs)
         return Result(
-            "pg_cron does not live in this database; enter in the log (o) shows what to run there",
+            spoken(_ELSEWHERE),
             "warning", statements,
         )  # fmt: skip
     changed = [job for job in jobs if job.outcome != "unchanged"]
@@ -124,7 +129,7 @@ async def unschedule_jobs(connection: Connection, report: Report) -> Result:
     if any(job.outcome == "elsewhere" for job in jobs):
         statements = "\n\n".join(job.statement for job in jobs)
         return Result(
-            "pg_cron does not live in this database; enter in the log (o) shows what to run there",
+            spoken(_ELSEWHERE),
             "warning", statements,
         )  # fmt: skip
     removed = sum(job.outcome == "removed" for job in jobs)

@@ -40,7 +40,6 @@ def added(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     every = (*names["EXTENSION_ACTIONS"], *shared)
     monkeypatch.setattr(actions, "ACTIONS", every)
-    monkeypatch.setattr(base, "ACTIONS", every)
     monkeypatch.setattr(MonitorScreen, "BINDINGS", base.bindings("monitor"))
     module = ModuleType("tsconsole.screens.extensions")
     module.__file__ = str(Path(base.__file__).with_name("extensions.py"))  # its styles are there

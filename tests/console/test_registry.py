@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import re
+from pathlib import Path
 
 import psycopg
 import pytest
 from textual.binding import Binding
 
+import tsconsole
 from console.conftest import MakeConsole
 from console.states import until
 from tsconsole.actions import ACTIONS, actions_at, clashes, find_action, footer_at, use_keys
 from tsconsole.app import TsConsole
-from tsconsole.explanations import OPERATIONS_COLUMNS, explain
+from tsconsole.explanations import EXPLANATIONS, OPERATIONS_COLUMNS, explain
+from tsconsole.jobs import conclude_run
+from tsconsole.models import StepResult
 from tsconsole.monitor_view import ORDERS
 from tsconsole.screens.activity import ActivityScreen
 from tsconsole.screens.base import ConsoleScreen
@@ -34,8 +39,10 @@ from tsconsole.screens.reader import ReaderScreen
 from tsconsole.screens.schedule import ScheduleScreen
 from tsconsole.screens.statements import StatementsScreen
 from tsconsole.screens.steps import StepsScreen
+from tsconsole.spoken_keys import jump_key
 from tsconsole.widgets.key_bar import KeyBar
 from tsconsole.widgets.operations_pane import _LABELS
+from tsconsole.widgets.tray import Tray
 
 SCREENS = [
     ConnectScreen, InstallScreen, MonitorScreen, DetailsScreen, CreateScreen, LogScreen,
@@ -122,6 +129,7 @@ def test_what_changes_the_database_says_so() -> None:
         "intervals",
         "psql",
         "screens.details_text",
+        "spoken_keys",
         "time_axis",
         "widgets.banner",
         "widgets.series_plot",
@@ -130,6 +138,82 @@ def test_what_changes_the_database_says_so() -> None:
 def test_examples_in_docstrings(module: str) -> None:
     result = doctest.testmod(importlib.import_module(f"tsconsole.{module}"))
     assert result.attempted and not result.failed
+
+
+def test_one_name_has_one_key() -> None:
+    """Sentences name an action, whatever the screen."""
+    keys: dict[str, set[str]] = {}
+    for action in ACTIONS:
+        keys.setdefault(action.name, set()).add(action.keys.split(",")[0])
+    assert {name: found for name, found in keys.items() if len(found) > 1} == {}
+
+
+SOURCES = sorted((Path(tsconsole.__file__).parent).rglob("*.py"))
+
+
+def test_what_is_said_about_actions_names_actions() -> None:
+    names = {action.name for action in ACTIONS}
+    said = set()
+    for path in SOURCES:
+        text = path.read_text("utf-8")
+        for sentence in re.findall(r"spoken\(\s*\"([^\"]*)\"", text):
+            said |= set(re.findall(r"\{([^{}]+)\}", sentence))
+    for explanation in EXPLANATIONS.values():
+        for _, body in explanation.sections:
+            said |= set(re.findall(r"\{([^{}]+)\}", body))
+    assert len(said) > 20 and said <= names
+
+
+def test_sentences_name_the_operator_s_own_keys() -> None:
+    use_keys({"retry": "f6", "apply": "ctrl+x", "pause": "f8", "view('schedule')": "f7"})
+    try:
+        (text,) = [body for heading, body in explain("retries").sections if "do" in heading]
+        assert "then f6 tries again" in text
+        (text,) = [body for heading, body in explain("partitions").sections if "do" in heading]
+        assert "\nctrl+x       takes it away" in text and "\ni            changes" in text
+        assert conclude_run([]).message == "nothing to do"
+        step = StepResult("silver.x", None, "paused", None, None, None, None, None, None, None)
+        assert conclude_run([step]).message == "paused; f8 lets it go on"
+        assert jump_key(7) == "f7" and jump_key(6) == "6"
+    finally:
+        use_keys({})
+
+
+async def test_palette_tray_and_titles_show_the_operator_s_own_keys(
+    console: MakeConsole, db: psycopg.Connection
+) -> None:
+    use_keys({"run_task": "f3", "create": "f4", "pane(4)": "f2", "cancel": "f9"})
+    try:
+        app = console()
+        async with app.run_test(size=(160, 45)) as pilot:
+            await until(pilot, lambda: app.session.snapshot is not None)
+            screen = app.screen
+            assert isinstance(screen, MonitorScreen)
+            keys = {entry.title: entry.key for entry in screen._palette_entries()}
+            assert (keys["New"], keys["Run"]) == ("f4", "r")
+            own = [e for e in screen._palette_entries() if e.reason and "maintenance" in e.reason]
+            assert {e.key for e in own if "task under" in e.detail} == {"f3"}
+            await until(pilot, lambda: "Press f4" in screen.operations_pane._nothing())
+            assert "f2" in str(screen.query_one("#retries").border_title)
+            app.session.background.begin("run", "silver.x")
+            screen.draw_tray()
+            assert "f9 Cancel" in str(screen.query_one(Tray).content)
+    finally:
+        use_keys({})
+
+
+async def test_help_is_closed_by_its_own_key(console: MakeConsole, db: psycopg.Connection) -> None:
+    use_keys({"help": "f5"})
+    try:
+        app = console()
+        async with app.run_test(size=(120, 36)) as pilot:
+            await until(pilot, lambda: isinstance(app.screen, MonitorScreen))
+            await pilot.press("f5")
+            await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+            await pilot.press("f5")
+            await until(pilot, lambda: isinstance(app.screen, MonitorScreen))
+    finally:
+        use_keys({})
 
 
 async def test_keys_of_ones_own(console: MakeConsole, db: psycopg.Connection) -> None:

@@ -15,13 +15,14 @@ from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from tsconsole.action import PLACE_NAMES
-from tsconsole.actions import ACTIONS, Action, Place, actions_at, find_action
+from tsconsole.actions import Action, Place, actions_at, all_actions, find_action
 from tsconsole.background import Operation, Severity, Work
 from tsconsole.database import Settings, conninfo_of
 from tsconsole.errors import TsconsoleError
 from tsconsole.formatting import one_line, shorten
 from tsconsole.psql import find_psql, run_psql
 from tsconsole.session import Session
+from tsconsole.spoken_keys import spoken
 from tsconsole.terminal import can_be_continued
 from tsconsole.widgets.tray import Tray
 
@@ -321,11 +322,12 @@ class ConsoleScreen(Screen[ScreenResult]):
         for rollup in snapshot.operations if snapshot else ():
             state = f"{rollup.health_status.lower()}, from {rollup.source_table}"
             entries.append(Entry(rollup.target_table, state, "↵", target=rollup.target_table))
-        for action in ACTIONS:
+        for action in all_actions():
             if action.name not in known and action.method != "palette":
                 known.add(action.name)
-                where = f"on {' and '.join(PLACE_NAMES[place] for place in action.places)}"
-                entries.append(Entry(action.label, action.meaning, action.key, reason=where))
+                places = " and ".join(spoken(PLACE_NAMES[place]) for place in action.places)
+                key = action.key if action.keys else ""
+                entries.append(Entry(action.label, action.meaning, key, reason=f"on {places}"))
         return entries
 
     def _take_own_keys(self) -> None:

@@ -21,6 +21,7 @@ from tsconsole.models import Created, LadderRequest, RollupRequest, SourceColumn
 from tsconsole.screens.base import ConsoleScreen, bindings
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.session import Session
+from tsconsole.spoken_keys import spoken
 from tsconsole.themes import palette
 from tsconsole.widgets.field import Field
 from tsconsole.widgets.key_bar import KeyBar
@@ -252,7 +253,7 @@ class CreateScreen(ConsoleScreen[str | None]):
             if not is_real:
                 return Result("the server would create it")
             text = "\n\n".join([f"created {names}", *created.notices])
-            return Result(f"{names} created; r runs it now", text=text)
+            return Result(f"{names} created; {spoken('{run} runs it now')}", text=text)
 
         verb = "create" if is_real else "check"
         self.start(verb, ", ".join(create_form.names_of(self.form)), work)

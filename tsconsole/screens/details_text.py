@@ -33,6 +33,7 @@ from tsconsole.models import (
     RollupStatus,
     RunningStep,
 )
+from tsconsole.spoken_keys import spoken
 from tsconsole.step_text import step_line
 from tsconsole.themes import Palette
 
@@ -183,7 +184,7 @@ def late_words(rollup: RollupStatus) -> str:
 def runs_text(runs: Sequence[RefreshRun], now: datetime, colours: Palette, width: int) -> Text:
     """The last runs as a table: what each took, beside what it was expected to take."""
     if not runs:
-        return Text("It has not run yet. r runs it now.", style=colours.muted)
+        return Text(spoken("It has not run yet. {run} runs it now."), style=colours.muted)
     is_predicted = width >= 76 and any(run.predicted_duration is not None for run in runs)
     has_window = width >= 100
     head = f"{'ENDED':>11}  {'WORK':9}  {'TOOK':>7}  "

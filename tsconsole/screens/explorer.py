@@ -26,6 +26,7 @@ from tsconsole.screens.choose import ChooseScreen
 from tsconsole.screens.polling_screen import PollingScreen
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.session import Session
+from tsconsole.spoken_keys import spoken
 from tsconsole.themes import palette
 from tsconsole.widgets.banner import Banner
 from tsconsole.widgets.header import Header
@@ -118,7 +119,7 @@ class ExplorerScreen(PollingScreen[Explored]):
         level = self._own_level()
         if level is None:
             message = f"{self.target} is not a rollup."
-            raise OperationError(message, "It may have been dropped; escape goes back.")
+            raise OperationError(message, spoken("It may have been dropped; {back} goes back."))
         names = sorted(level.measures, key=lambda name: not name.startswith("avg_"))
         window = first_window(now, level.interval, points)
         extent = await operations.data_extent(connection, level)

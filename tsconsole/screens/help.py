@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -25,7 +25,7 @@ class HelpScreen(ModalScreen[str | None]):
 
     CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,f1", "close", show=False),
+        Binding("escape,q,f1", "close", show=False),
         Binding("j", "down", show=False),
         Binding("k", "up", show=False),
     ]
@@ -40,6 +40,14 @@ class HelpScreen(ModalScreen[str | None]):
             box.border_title = Content("Keys that work here")
             box.border_subtitle = Content("↵ does it   esc closes")
             yield OptionList(*self._options(), id="keys", compact=True)
+
+    def on_key(self, event: events.Key) -> None:
+        """The key that opened it closes it, whichever it is."""
+        helps = ("help", "help_here")
+        opened = [action.keys.split(",") for action, _ in self._lines if action.method in helps]
+        if any(event.key in keys for keys in opened):
+            event.stop()
+            self.dismiss(None)
 
     def action_close(self) -> None:
         """Close without doing anything."""

@@ -17,6 +17,7 @@ from tsconsole.screens.base import bindings
 from tsconsole.screens.palette import Entry, PaletteScreen
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.screens.table_screen import TableScreen
+from tsconsole.spoken_keys import spoken
 from tsconsole.widgets.grid import Field, Grid, Look, named, words
 from tsconsole.widgets.header import Header
 
@@ -150,8 +151,9 @@ class IndexesScreen(TableScreen[IndexesData]):
         room = f", about {size(advice.size_bytes)}" if advice.size_bytes else ""
         question = Text.assemble(
             f"{verb} ", (advice.index_name or "", "bold"), f" of {advice.table_name}{room}?\n\n",
-            one_line(advice.reason), "\n\nIt runs in the background and blocks nobody; x cancels "
-            "it and leaves nothing half built.",
+            one_line(advice.reason), "\n\n",
+            spoken("It runs in the background and blocks nobody; {cancel} cancels it and leaves "
+                   "nothing half built."),
         )  # fmt: skip
         work = upkeep_jobs.follow_advice(self.session.settings, advice)
         self.ask(verb, question, lambda: self.start(verb.lower(), advice.index_name, work))
@@ -175,7 +177,7 @@ def advice_sections(advice: IndexAdvice) -> list[Section]:
         Section("The planner's cost of the queries that it changes", cost),
         Section("Size", size(advice.size_bytes) if advice.size_bytes is not None else ""),
         Section("The index", advice.definition or "", "code"),
-        Section("What b runs", advice.statement or "", "code"),
+        Section(spoken("What {follow} runs"), advice.statement or "", "code"),
     ]
 
 

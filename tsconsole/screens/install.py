@@ -19,6 +19,7 @@ from tsconsole.formatting import one_line
 from tsconsole.models import Extension, InstallPlan, InstallStep, SchemaState
 from tsconsole.screens.base import ConsoleScreen, bindings
 from tsconsole.session import Session
+from tsconsole.spoken_keys import spoken
 from tsconsole.themes import palette
 from tsconsole.widgets.header import Header
 from tsconsole.widgets.key_bar import KeyBar
@@ -160,7 +161,9 @@ class InstallScreen(ConsoleScreen[None]):
         if event.error is None:
             self._is_installed = True
             self._done = {step.file_name for step in self._plan.steps}
-            self._say(f"✓ {event.words}. Press ↵ to go on.", f"bold {colours.success}")
+            self._say(
+                f"✓ {event.words}. {spoken('Press {go_on} to go on.')}", f"bold {colours.success}"
+            )
         else:
             self._done.clear()
             words = " ".join(part for part in (event.words, event.error.hint) if part)

@@ -15,6 +15,7 @@ from tsconsole.models import MonitorSnapshot, RollupStatus
 from tsconsole.monitor_view import View, visible
 from tsconsole.screens.rollup_screen import RollupScreen
 from tsconsole.session import Session
+from tsconsole.spoken_keys import spoken
 from tsconsole.widgets.operations_pane import OperationsPane
 from tsconsole.widgets.pane import Pane
 from tsconsole.widgets.strip import Strip
@@ -63,7 +64,8 @@ class MonitorChoices(RollupScreen[MonitorSnapshot]):
     def nothing_selected(self) -> str:  # type: ignore[override]
         """Why there is nothing to act on."""
         if self.marked and self.subject is not None:
-            return f"a filter hides the {len(self.marked)} marked rollups; esc shows them"
+            shows = spoken("{clear} shows them")
+            return f"a filter hides the {len(self.marked)} marked rollups; {shows}"
         return "no rollup is selected"
 
     @property

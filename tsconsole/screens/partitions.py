@@ -20,6 +20,7 @@ from tsconsole.screens.choose import ChooseScreen
 from tsconsole.screens.palette import Entry, PaletteScreen
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.screens.table_screen import TableScreen
+from tsconsole.spoken_keys import spoken
 from tsconsole.widgets.grid import BEGINNING, Field, Grid, Look, named
 from tsconsole.widgets.partitions_pane import range_label
 
@@ -158,7 +159,8 @@ class PartitionsScreen(TableScreen[PartitionsData]):
             found = await operations.expired_partitions(connection, table)
         gone = [part for part in found if part.action != "keep"]
         if not gone:
-            kept = f"; {len(found)} expired ones have to stay (d says why)" if found else ""
+            why = spoken("({dry_run} says why)")
+            kept = f"; {len(found)} expired ones have to stay {why}" if found else ""
             self.say(f"nothing of {table} can go{kept}")
             return
         question = apply_question(table, gone)

@@ -26,14 +26,16 @@ from tsconsole.screens.ask import AskScreen
 from tsconsole.screens.base import bindings
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.screens.table_screen import TableScreen
+from tsconsole.spoken_keys import spoken
 from tsconsole.widgets.grid import BEGINNING, NEVER, Field, Grid, Look, named, words
 
 LATE = timedelta(minutes=5)
 """What has been due for longer needs attention."""
 
 NO_CRON = {
-    "here": "pg_cron lives here and has none of our jobs. k makes them.",
-    "elsewhere": "pg_cron may live in another database of this server. k says what to run there.",
+    "here": "pg_cron lives here and has none of our jobs. {cron} makes them.",
+    "elsewhere": "pg_cron may live in another database of this server. {cron} says what to run "
+    "there.",
     "absent": "pg_cron is not on this server. Workers do the same: tsconsole worker.",
 }
 
@@ -98,7 +100,7 @@ class ScheduleScreen(TableScreen[ScheduleSnapshot]):
         self.main.display_rows(data.rollups, now)
         self.query_one("#workers", Grid).display_rows(data.workers, now)
         cron = self.query_one("#jobs", Grid)
-        cron.words = NO_CRON[data.cron]
+        cron.words = spoken(NO_CRON[data.cron])
         cron.display_rows(data.cron_jobs, now)
 
     @property

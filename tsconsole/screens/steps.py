@@ -17,6 +17,7 @@ from tsconsole.intervals import short_interval
 from tsconsole.models import MonitorSnapshot, RollupStatus, RunningStep
 from tsconsole.screens.base import bindings
 from tsconsole.screens.rollup_screen import RollupScreen
+from tsconsole.spoken_keys import spoken
 from tsconsole.step_text import STEP_WORDS, range_words
 from tsconsole.themes import palette
 from tsconsole.widgets.banner import Banner
@@ -68,7 +69,7 @@ class StepsPane(Pane):
             cells = self._cells(step, names[step.target_table], ranges[step_key(step)], now)
             rows[step_key(step)] = [cells[key] for key in widths]
         self.table.show(rows)
-        self.say("" if rows else "No step runs now. r in the list of rollups runs one.")
+        self.say("" if rows else spoken("No step runs now. {run} in the list of rollups runs one."))
         self.draw_titles()
 
     def draw_titles(self) -> None:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from tsconsole.formatting import countdown
 from tsconsole.polling import PollFailure
+from tsconsole.spoken_keys import spoken
 from tsconsole.widgets.line import Line, justified
 
 _WHERE = re.compile(
@@ -32,7 +33,9 @@ class Banner(Line):
         if failure is None:
             return
         left = countdown(timedelta(seconds=max(failure.next_try - now, 0) + 0.999))
-        right = Text("connecting …" if left == "now" else f"next try in {left}   ^r now")
+        right = Text(
+            "connecting …" if left == "now" else f"next try in {left}   {spoken('{refresh}')} now"
+        )
         what = "✗ SERVER LOST  " if failure.is_lost else "✗ POLL FAILED  "
         if not is_live:
             what, right = what if failure.is_lost else "", Text()

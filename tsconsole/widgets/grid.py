@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tsconsole.filtering import hidden_words, passes
 from tsconsole.formatting import fit_names, shorten
+from tsconsole.spoken_keys import spoken
 from tsconsole.themes import Palette, palette
 from tsconsole.widgets.live_table import Column
 from tsconsole.widgets.pane import Pane
@@ -204,7 +205,8 @@ class Grid(Pane, Generic[Row]):
 
     def _nothing(self) -> str:
         if self.is_narrowed and self._all:
-            return f"All {len(self._all)} are hidden. Press esc to show them again."
+            shows = spoken("Press {back} to show them again.")
+            return f"All {len(self._all)} are hidden. {shows}"
         return self.words
 
 

@@ -23,6 +23,7 @@ from tsconsole.health import STATE, reason
 from tsconsole.intervals import short_interval
 from tsconsole.models import RollupStatus
 from tsconsole.monitor_view import View
+from tsconsole.spoken_keys import spoken
 from tsconsole.themes import Palette, palette
 from tsconsole.widgets.live_table import Column
 from tsconsole.widgets.pane import Pane
@@ -136,10 +137,12 @@ class OperationsPane(Pane):
 
     def _nothing(self) -> str:
         if self._view.is_narrowed:
-            return f"All {self._total} rollups are hidden. Press esc to show them again."
+            shows = spoken("Press {clear} to show them again.")
+            return f"All {self._total} rollups are hidden. {shows}"
         return (
             "There are no rollups in this database yet.\n\n"
-            "Press n to create the first: choose a table, and the console proposes the rest."
+            + spoken("Press {create} to create the first: choose a table, and the console ")
+            + "proposes the rest."
         )
 
     def _columns(self, widths: dict[str, int]) -> list[Column]:

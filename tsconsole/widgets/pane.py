@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from tsconsole.filtering import hidden_words
+from tsconsole.spoken_keys import jump_key, spoken
 from tsconsole.widgets.live_table import LiveTable
 
 
@@ -61,7 +62,8 @@ class Pane(Vertical):
     def empty_or(self, words: str, total: int) -> str:
         """What to say when no row is shown: that the filter hides them, or the given words."""
         if self.filter and total:
-            return f"All {total} are hidden by the filter “{self.filter}”. Press esc to clear it."
+            clears = spoken("Press {clear} to clear it.")
+            return f"All {total} are hidden by the filter “{self.filter}”. {clears}"
         return words
 
     def set_titles(self, words: str, below: str = "") -> None:
@@ -69,7 +71,7 @@ class Pane(Vertical):
         if (words, below) == self._titles and self.border_title:
             return
         if self._titles[0] != words or not self.border_title:
-            number = f"{self.number} " if self.number else ""
+            number = f"{jump_key(self.number)} " if self.number else ""
             parts = [(number, "$accent bold"), (self.title, "bold")]
             if words:
                 parts.append((f" · {words}", "$muted"))

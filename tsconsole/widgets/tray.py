@@ -9,6 +9,7 @@ from rich.text import Text
 
 from tsconsole.background import Operation
 from tsconsole.formatting import age
+from tsconsole.spoken_keys import spoken
 from tsconsole.themes import palette
 from tsconsole.widgets.line import Line, fitting, justified
 
@@ -33,7 +34,9 @@ class Tray(Line):
             parts.append(Text(f"▶ {operation.title}{note} · {spent}"))
         if len(operations) > 1:
             parts.insert(0, Text(f"{len(operations)} operations", style="bold"))
-        right = Text.assemble(("x", f"bold {colours.accent}"), (" Cancel", colours.muted))
+        right = Text.assemble(
+            (spoken("{cancel}"), f"bold {colours.accent}"), (" Cancel", colours.muted)
+        )
         width = self.size.width or self.app.size.width - 2
         parts[0].truncate(max(width - right.cell_len - 2, 0), overflow="ellipsis")
         left = fitting(parts, width - right.cell_len - 2, Text("   "))
