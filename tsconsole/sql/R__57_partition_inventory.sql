@@ -108,6 +108,7 @@ declare
     key_column text := (select t.time_column from tsconsole.tracked_source t where t.source_table = source
                         order by t.time_column is not distinct from tsconsole.partition_column(source) desc, t.time_column limit 1);
     present tsconsole.source_partition[];
+    was_restored boolean;
 begin
     if not tsconsole.partitions_differ(source) then
         return true;
@@ -115,14 +116,17 @@ begin
         -- Another session notes the difference, and has not committed it.
         return false;
     end if;
-    if exists (select from tsconsole.source_partition s where s.source_table = source
-               and s.database <> (select d.oid from pg_database d where d.datname = current_database())) then
-        -- A dump was restored: every oid is another, and nothing has changed.
-        delete from tsconsole.source_partition s where s.source_table = source;
-    end if;
+    was_restored := exists (select from tsconsole.source_partition s where s.source_table = source
+                            and s.database <> (select d.oid from pg_database d where d.datname = current_database()));
     -- Read once: what goes between two readings would be in neither.
     present := tsconsole.inventory(source, key_column);
-    perform tsconsole.note_partition_changes(source, key_column, present);
+    if was_restored then
+        -- From a dump: every oid is another, and nothing has changed.
+        delete from tsconsole.source_partition s where s.source_table = source;
+    else
+        -- An inventory without partitions is known, too: all may have gone, and another comes.
+        perform tsconsole.note_partition_changes(source, key_column, present);
+    end if;
     perform tsconsole.take_inventory(source, present);
     return true;
 end;
@@ -153,7 +157,6 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    known boolean := exists (select from tsconsole.source_partition s where s.source_table = source);
     gone tstzmultirange;
     come tstzmultirange;
     changed tstzrange;
@@ -164,7 +167,7 @@ begin
     select range_agg(tstzrange(p.range_start, p.range_end)) into come
     from unnest(present) p
     left join tsconsole.source_partition s on s.source_table = source and s.partition = p.partition
-    where known and (s.partition is null or s.file_node <> p.file_node or s.attached_by <> p.attached_by);
+    where s.partition is null or s.file_node <> p.file_node or s.attached_by <> p.attached_by;
 
     -- What went and came again at once (split, merged, replaced) is no retention but a change. Other columns' partitions cover
     -- all time, and their rows were not dropped for being old.
