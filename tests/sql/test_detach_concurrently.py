@@ -76,7 +76,6 @@ def test_a_late_row_during_the_detachment_brings_it_back(
 def test_one_that_was_cancelled_is_finished_next_time(
     source: psycopg.Connection, connect: Connect
 ) -> None:
-    retain(source, "silver.r_1m", "2 days")
     retain(source, "raw.readings", "5 days")
     [name] = begin(source)
     reader = connect(autocommit=False)
