@@ -18,6 +18,9 @@ create or replace function tsconsole.bound_end(bound text) returns timestamptz
 language sql stable parallel safe
 return case
     when bound like '%) TO (MAXVALUE%' then 'infinity'::timestamptz
+    -- Of several columns the first may have its last value still within the bound.
+    when bound like '%) TO (''%'', %' and bound not like '%) TO (''%'', MINVALUE%' then
+        split_part(split_part(bound, ') TO (', 2), '''', 2)::timestamptz + interval '1 microsecond'
     when bound ~ '\) TO \(''(\d{4}|-?inf)' then split_part(split_part(bound, ') TO (', 2), '''', 2)::timestamptz end;
 
 comment on function tsconsole.bound_end(text) is

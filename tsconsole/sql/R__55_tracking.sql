@@ -261,14 +261,27 @@ create or replace function tsconsole.has_triggers(source regclass, time_column t
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select count(*) = 4 from pg_trigger t
-    where t.tgrelid = source and t.tgenabled in ('O', 'A')
-      and t.tgname in (select format('tsconsole_%s_%s', tsconsole.tracking_key(source, has_triggers.time_column), event)
-                       from unnest(array['insert', 'update', 'delete', 'truncate']) event);
+    -- Disabled and enabled again, a trigger that fired always fires on origin only: somebody wrote without it meanwhile.
+    with wanted as (
+        select format('tsconsole_%s_%s', tsconsole.tracking_key(source, has_triggers.time_column), e.event) as name, e.event <> 'truncate' as is_cloned
+        from unnest(array['insert', 'update', 'delete', 'truncate']) e (event)
+    ), present_partitions as materialized (
+        select p.partition from tsconsole.present_partitions(source) p
+    ), own as materialized (
+        select w.name, w.is_cloned, t.tgenabled
+        from wanted w join pg_trigger t on t.tgrelid = source and t.tgname = w.name
+        where t.tgenabled = 'A'
+           or t.tgenabled = 'O' and not pg_has_role((select c.relowner from pg_class c where c.oid = source), 'usage')
+    )
+    select count(*) = 4 and (
+        select 3 * (select count(*) from present_partitions) = count(*)
+        from pg_trigger t join own on t.tgname = own.name and t.tgenabled = own.tgenabled
+        where own.is_cloned and t.tgrelid in (select p.partition from present_partitions p))
+    from own;
 $$;
 
 comment on function tsconsole.has_triggers(regclass, text) is
-'Whether the triggers of a tracked source are all there and enabled. They go with a column that is dropped with CASCADE, too. Partitions are not looked at.
+'Whether the triggers of a tracked source and of its partitions are all there, enabled, and were so all the time. They go with a column that is dropped with CASCADE, too. The row triggers of a table that inherits without being a partition are missing.
 Example: select tsconsole.has_triggers(''raw.readings'', ''ts'');';
 
 

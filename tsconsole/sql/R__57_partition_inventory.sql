@@ -16,7 +16,8 @@ begin
             union all
             select i.inhrelid, i.xmin from tree t join pg_inherits i on i.inhparent = t.inhrelid and not i.inhdetachpending
         )
-        select t.inhrelid, c.relfilenode, t.attached_by from tree t join pg_class c on c.oid = t.inhrelid where c.relkind <> 'p';
+        -- Those that have partitions themselves too: detached and attached again they bring back other rows, and below them all is as it was.
+        select t.inhrelid, c.relfilenode, t.attached_by from tree t join pg_class c on c.oid = t.inhrelid;
 end;
 $$;
 
@@ -262,13 +263,16 @@ Example: select tsconsole.kept_ranges(tsconsole.rollup(''silver.meters_1h''));';
 create or replace function tsconsole.kept_query(config silver.timeseries_rollup_config) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
+set intervalstyle = 'postgres'
 as $$
     -- The same as kept_ranges, but reading the tables with the rights of the view's owner. clock_timestamp(), not now():
     -- in a long transaction a bucket must not freeze later than it does for a step.
     select format(
         'select coalesce(range_agg(k.range), ''{}'') as ranges from ('
-        'select tstzrange(null, tsconsole.bucket_ceiling(%1$L::interval, max(case when c.id = %4$s then greatest(c.retained_from, c.source_gone_before, %5$s - c.source_retention) else c.retained_from end), %2$L, %3$L::timestamptz)) as range '
-        'from silver.timeseries_rollup_config c where c.id = any (%6$L::bigint[]) having max(case when c.id = %4$s then greatest(c.retained_from, c.source_gone_before, %5$s - c.source_retention) else c.retained_from end) is not null '
+        'select tstzrange(null, tsconsole.bucket_ceiling(%1$L::interval, max(case when c.id = %4$s then greatest(c.retained_from, c.source_gone_before, (%5$s at time zone ''UTC'' - c.source_retention) at time zone ''UTC'') else c.retained_from end), %2$L, %3$L::timestamptz)) as range '
+        'from silver.timeseries_rollup_config c where c.id = any (%6$L::bigint[]) having max(case when c.id = %4$s then greatest(c.retained_from, c.source_gone_before, (%5$s at time zone ''UTC'' - c.source_retention) at time zone ''UTC'') else c.retained_from end) is not null '
         'union all select tstzrange(case when isfinite(f.lo) then silver.time_bucket(%1$L::interval, f.lo, %2$L, %3$L::timestamptz) end, '
         'case when isfinite(f.hi) then tsconsole.bucket_ceiling(%1$L::interval, f.hi, %2$L, %3$L::timestamptz) end) '
         'from tsconsole.frozen_range f where f.source_table = %7$s::regclass and %8$L::boolean) k',

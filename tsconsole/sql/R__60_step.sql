@@ -17,6 +17,8 @@ Example: select * from silver.perform_step(''silver.meters_1h'');';
 create or replace function tsconsole.execute_step(rollup_id bigint, as_of timestamptz default null) returns silver.step_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+-- Some stored values are compared as text: all digits of it.
+set extra_float_digits = 1
 as $$
 declare
     config silver.timeseries_rollup_config;
@@ -359,6 +361,11 @@ begin
         raise exception 'column % of source % is not the one that % was made for', quote_ident(other), (config).source_name, (config).target_name using
             errcode = 'TS004',
             hint = format('Give the old column its name back, or fit the rollups to the new one: select silver.refresh_source(%L);', (config).source_name);
+    elsif (config).change_tracking = 'trigger' and (select c.relkind = 'r' from pg_class c where c.oid = (config).source_table)
+          and exists (select from pg_inherits i where i.inhparent = (config).source_table) then
+        raise exception 'other tables inherit from %, whose late changes its triggers do not see', (config).source_name using
+            errcode = 'TS004',
+            hint = 'Let them inherit no more, or make the source a partitioned table; or create the rollup again with change_tracking look_back.';
     elsif (config).change_tracking = 'trigger' and not tsconsole.has_triggers((config).source_table, (config).time_column) then
         raise exception 'late changes of % are not logged: its triggers named tsconsole_… were dropped or disabled', (config).source_name using
             errcode = 'TS004',
@@ -368,13 +375,16 @@ end;
 $$;
 
 comment on function tsconsole.check_relations(silver.timeseries_rollup_config) is
-'Refuses to work on a rollup whose source or target is gone (TS002), or whose source has another column under a name that it reads or lacks its triggers (TS004).
+'Refuses to work on a rollup whose source or target is gone (TS002), or whose source has another column under a name that it reads, lacks its triggers, or has heirs that they do not see (TS004).
 Example: select tsconsole.check_relations(tsconsole.rollup(''silver.meters_1h''));';
 
 
 create or replace function tsconsole.with_values(query text, range tsconsole.work_range) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
+set intervalstyle = 'postgres'
 as $$
     -- $10 and above do not occur.
     select replace(replace(query, '$1', format('%L::timestamptz', (range).lo)), '$2', format('%L::timestamptz', (range).hi));
