@@ -177,3 +177,55 @@ def test_health_names_the_session_that_holds_the_frontier(
     ).fetchone()
     assert held is not None and f"pid {writer.info.backend_pid}" in held[0]
     writer.rollback()
+
+
+def test_a_year_of_lateness_is_as_long_for_the_frontier_as_for_the_triggers(
+    db: psycopg.Connection,
+) -> None:
+    """In seconds a year has 365.25 days: the frontier must not come closer, whatever the date."""
+    db.execute("create table raw.old (ts timestamptz, v integer); create index on raw.old (ts)")
+    db.execute(
+        "insert into raw.old select now() - i * interval '30 days', i from generate_series(1, 50) i"
+    )
+    for years in (1, 2, 3):
+        target = f"silver.year{years}"
+        db.execute(
+            "select silver.create_rollup_table('raw.old', %s, '1 hour', allowed_lateness := %s)",
+            [target, f"{years} years"],
+        )
+        db.execute("select silver.perform_rollup(%s)", [target])
+        db.execute(
+            "insert into raw.old select now() - %s::interval - i * interval '1 minute', 1 "
+            "from generate_series(1, 1000) i",
+            [f"{years} years"],
+        )
+        db.execute("select silver.perform_rollup(%s)", [target])
+        row = db.execute("select count(*) from silver.verify_rollup(%s)", [target]).fetchone()
+        assert row == (0,), target
+        db.execute("select silver.drop_rollup(%s)", [target])
+
+
+@pytest.mark.parametrize("zone", ["Antarctica/Troll", "Australia/Lord_Howe", "Europe/Berlin"])
+def test_a_clock_that_is_put_back(db: psycopg.Connection, zone: str) -> None:
+    """No reading of the clock is called past that it will show again, be it two hours later."""
+    db.execute("create table raw.local (ts timestamp, v integer); create index on raw.local (ts)")
+    db.execute(
+        "select silver.create_rollup_table('raw.local', 'local_1h', '1 hour', timezone := %s)",
+        [zone],
+    )
+    overtaken = db.execute(
+        """
+        with clock as (
+            select at, at at time zone %s at time zone 'UTC' as reading,
+                   tsconsole.axis_time(tsconsole.rollup('silver.local_1h'), at) as called
+            from generate_series(timestamptz '2026-01-01Z', '2026-12-31Z', '10 minutes') at
+        ), later as (
+            select at, called, min(reading) over (
+                order by at rows between 1 following and 20 following) as next_reading
+            from clock
+        )
+        select count(*) from later where next_reading < called
+        """,
+        [zone],
+    ).fetchone()
+    assert overtaken == (0,)

@@ -188,7 +188,8 @@ begin
     return greatest(
         (select p.retained_from from silver.timeseries_rollup_config p where p.target_table = (config).source_table),
         (config).source_gone_before,
-        tsconsole.axis_clock(config) - (config).source_retention);
+        -- A day is 24 hours, also where the clocks change: live views in other sessions must say the same.
+        (tsconsole.axis_clock(config) at time zone 'UTC' - (config).source_retention) at time zone 'UTC');
 end;
 $$;
 

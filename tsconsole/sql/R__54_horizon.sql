@@ -9,9 +9,9 @@ as $$
 begin
     return case
         when (config).time_type = 'timestamptz'::regtype then at
-        -- The wall clock falls back when summer time ends and then reads the same hour again: in the hour before
-        -- it, the clock counts as an hour earlier, so that no bucket is called complete before it is.
-        else least(at at time zone (config).timezone, (at + interval '1 hour') at time zone (config).timezone - interval '1 hour') at time zone 'UTC'
+        -- The wall clock falls back when summer time ends and then reads the same hour again (in Antarctica two): before
+        -- that, it counts as that much earlier, so that no bucket is called complete before it is.
+        else least(at at time zone (config).timezone, (at + interval '2 hours') at time zone (config).timezone - interval '2 hours') at time zone 'UTC'
     end;
 end;
 $$;
@@ -58,9 +58,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- Never less than what the triggers judge by, whatever the configuration says: in between rows would go unlogged.
-    return greatest((config).allowed_lateness,
-        (select t.lateness from tsconsole.tracked_source t
-         where t.source_table = (config).source_table and t.time_column = (config).time_column and (config).change_tracking = 'trigger'));
+    -- In seconds, as theirs: a month or a day is not always as long.
+    return make_interval(secs => greatest(extract(epoch from (config).allowed_lateness),
+        (select extract(epoch from t.lateness) from tsconsole.tracked_source t
+         where t.source_table = (config).source_table and t.time_column = (config).time_column and (config).change_tracking = 'trigger'))::float8);
 end;
 $$;
 
