@@ -87,6 +87,8 @@ def laddered(dsn: str, template: str) -> Iterator[psycopg.Connection]:
         ({"max_retries": -1}, "TS001", "max_retries is -1"),
         ({"look_back_window": "-1 day"}, "TS001", "negative"),
         ({"allowed_lateness": "-1 s"}, "TS001", "negative"),
+        ({"allowed_lateness": "10000 years"}, "TS001", "longer than 1000 years"),
+        ({"source_retention": "10000 years"}, "TS001", "longer than 1000 years"),
         ({"refresh_interval": "0"}, "TS001", "zero or negative"),
         ({"processing_window": "0"}, "TS001", "zero or negative"),
         ({"chunk_interval": "-1 day"}, "TS001", "negative"),

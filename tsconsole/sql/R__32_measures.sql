@@ -65,7 +65,9 @@ comment on function tsconsole.default_aggregates(oid) is
 Example: select tsconsole.default_aggregates(''integer''::regtype);';
 
 
-create or replace function tsconsole.aggregate_type(aggregate text, base_type oid) returns text
+drop function if exists tsconsole.aggregate_type(text, oid);
+
+create or replace function tsconsole.aggregate_type(aggregate text, base_type oid, collation_name text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -78,13 +80,14 @@ as $$
             when aggregate = 'sum' and base_type in (21, 23) then 'bigint'
             else 'numeric' end
         -- -1: any length. A null would make char(3) a char(1).
-        else format_type(base_type, -1)
+        -- By the collation an upper level finds the least and the greatest.
+        else format_type(base_type, -1) || coalesce(' collate ' || collation_name, '')
     end;
 $$;
 
-comment on function tsconsole.aggregate_type(text, oid) is
-'The type of a measure column: that of PostgreSQL''s own aggregate, except that real is summed as double precision.
-Example: select tsconsole.aggregate_type(''sum'', ''integer''::regtype);';
+comment on function tsconsole.aggregate_type(text, oid, text) is
+'The type of a measure column: that of PostgreSQL''s own aggregate, except that real is summed as double precision; with the collation of the source column, where it is not the type''s own.
+Example: select tsconsole.aggregate_type(''sum'', ''integer''::regtype, null);';
 
 
 create or replace function tsconsole.aggregate_expression(aggregate text, source_column text, base_type oid, time_column text) returns text

@@ -27,7 +27,7 @@ begin
 
     return query
         select w.source_column, w.aggregate,
-               tsconsole.aggregate_type(w.aggregate, c.base_type),
+               tsconsole.aggregate_type(w.aggregate, c.base_type, c.collation_name),
                tsconsole.aggregate_expression(w.aggregate, w.source_column, c.base_type, time_column),
                c.ordinal * 100 + w.ordinal
         from (

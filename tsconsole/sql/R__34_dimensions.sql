@@ -95,6 +95,37 @@ comment on function tsconsole.dimension_expression(regclass, text, integer) is
 Example: select * from tsconsole.dimension_expression(''raw.readings'', ''upper(site)'', 1);';
 
 
+create or replace function tsconsole.plain_type(data_type text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive types as (
+        select t.oid, t.typbasetype from pg_type t where t.oid = split_part(data_type, ' collate ', 1)::regtype
+        union all
+        select b.oid, b.typbasetype from types t join pg_type b on b.oid = t.typbasetype
+    )
+    select coalesce((select format_type(t.oid, -1) || substring(data_type from ' collate .*$|$')
+                     from types t where t.typbasetype = 0 and (select count(*) from types) > 1), data_type);
+$$;
+
+comment on function tsconsole.plain_type(text) is
+'The type of a dimension without a domain, whose constraints may refuse the null that stands for all series.
+Example: select tsconsole.plain_type(''text collate "C"'');';
+
+
+create or replace function tsconsole.plain_value(value text, data_type text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when p.type = data_type then value else format('(%s)::%s', value, split_part(p.type, ' collate ', 1)) end
+    from (select tsconsole.plain_type(data_type) as type) p;
+$$;
+
+comment on function tsconsole.plain_value(text, text) is
+'A value of a dimension in SQL, without its domain; see tsconsole.plain_type.
+Example: select tsconsole.plain_value(''s.site'', ''text'');';
+
+
 create or replace function tsconsole.expression_path(source regclass) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp

@@ -182,6 +182,10 @@ begin
     elsif config.chunk_interval < width then
         raise exception 'chunk_interval % is shorter than a bucket of %', config.chunk_interval, width using
             errcode = 'TS001', hint = format('Most partitions would stay empty. Use %s or more; without one it is %s.', width, tsconsole.default_chunk(width));
+    elsif greatest(config.look_back_window, config.allowed_lateness, config.refresh_interval, config.processing_window, config.chunk_interval,
+                   config.retention_period, config.source_retention, config.alert_threshold, config.max_execution_time) > interval '1000 years' then
+        raise exception 'an interval among the arguments is longer than 1000 years' using
+            errcode = 'TS001', hint = 'Give null where there shall be no limit.';
     elsif config.max_retries < 0 then
         raise exception 'max_retries is %', config.max_retries using errcode = 'TS001', hint = 'Use 0 or more.';
     end if;
@@ -224,7 +228,7 @@ begin
         'create table %s (lo timestamptz not null, hi timestamptz not null check (hi > lo), all_series boolean not null%s, kind "char" not null) '
         'with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 0)',
         tsconsole.pending_table(rollup_id),
-        (select string_agg(format(', d%s %s', d.position, d.data_type), '' order by d.position)
+        (select string_agg(format(', d%s %s', d.position, tsconsole.plain_type(d.data_type)), '' order by d.position)
          from tsconsole.rollup_dimension d where d.rollup_id = make_pending_table.rollup_id));
     execute format('create index on %s (lo)', tsconsole.pending_table(rollup_id));
     perform tsconsole.give_to_owner('table', tsconsole.pending_table(rollup_id));

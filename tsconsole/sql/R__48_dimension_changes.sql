@@ -118,7 +118,7 @@ begin
     -- Here, not while the source is locked: its writers insert there, and autovacuum is often at it. A column of this number
     -- may be there from a dimension that was dropped.
     select format('alter table %s %s', tsconsole.pending_table(config.id), string_agg(format('drop column if exists d%1$s, add column d%1$s %2$s',
-                  tsconsole.last_dimension(config.id) + (d ->> 'ordinal')::integer, d ->> 'data_type'), ', ')) into pending
+                  tsconsole.last_dimension(config.id) + (d ->> 'ordinal')::integer, tsconsole.plain_type(d ->> 'data_type')), ', ')) into pending
     from jsonb_array_elements(planned) d;
     perform tsconsole.run_briefly(array[pending]);
     select string_agg(format('add column if not exists %I %s', d ->> 'column_name', d ->> 'data_type'), ', ') into additions

@@ -150,7 +150,7 @@ as $$
     ), filled as (
         -- sum and count are there wherever avg is; the level below was fitted before.
         select m.position, m.aggregate, m.target_column, m.is_generated, coalesce(renames ->> m.source_column, m.source_column) as source_column,
-               coalesce(b.data_type, tsconsole.aggregate_type(m.aggregate, c.base_type)) as data_type,
+               coalesce(b.data_type, tsconsole.aggregate_type(m.aggregate, c.base_type, c.collation_name)) as data_type,
                case when b.aggregate is not null then tsconsole.merge_expression(m.aggregate, b.target_column, b.data_type, (config).time_column)
                     else tsconsole.aggregate_expression(m.aggregate, c.column_name, c.base_type, (config).time_column) end as expression
         from tsconsole.rollup_measure m
@@ -219,7 +219,7 @@ declare
     changed text;
     averages text;
 begin
-    select string_agg(format('alter column d%1$s type %2$s using d%1$s::%2$s', d.position, n.data_type), ', '),
+    select string_agg(format('alter column d%1$s type %2$s using d%1$s::%2$s', d.position, tsconsole.plain_type(n.data_type)), ', '),
            string_agg(format('alter column %1$I type %2$s using %1$I::%2$s', d.column_name, n.data_type), ', ')
     into pending, changed
     from tsconsole.rollup_dimension d join jsonb_to_recordset(dimensions) n (ordinal integer, data_type text) on n.ordinal = d.position

@@ -66,6 +66,9 @@ Example: see silver.drop_rollup.';
 create or replace function tsconsole.stale_query(config silver.timeseries_rollup_config) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
+set intervalstyle = 'postgres'
 as $$
 declare
     parent silver.timeseries_rollup_config := tsconsole.parent_rollup(config);
@@ -84,7 +87,7 @@ begin
             'from (select p.lo as "stale from", p.hi as "stale to", p.all_series as "stale whole"%6$s from tsconsole.stale_%7$s p) s',
             config.rollup_interval, tsconsole.bucket_zone(config), config.bucket_origin,
             case when no_series = '' then 'true' else 's."stale whole"' end,
-            (select string_agg(format(', case when not s."stale whole" then %s end', d.expression), '' order by d.position)
+            (select string_agg(format(', case when not s."stale whole" then %s end', tsconsole.plain_value(d.expression, d.data_type)), '' order by d.position)
              from tsconsole.rollup_dimension d where d.rollup_id = config.id),
             (select string_agg(format(', p.d%s as %I', d.position, d.column_name), '' order by d.position)
              from tsconsole.rollup_dimension d where d.rollup_id = parent.id),
@@ -250,7 +253,7 @@ create or replace function tsconsole.stored_series(config silver.timeseries_roll
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select string_agg(' and ' || tsconsole.same_value(format('t.%I', d.column_name), format('series.d%s', d.position), t.base_type), '' order by d.position)
+    select string_agg(' and ' || tsconsole.same_value(tsconsole.plain_value(format('t.%I', d.column_name), d.data_type), format('series.d%s', d.position), t.base_type), '' order by d.position)
     from tsconsole.rollup_dimension d join tsconsole.columns((config).target_table) t using (column_name)
     where d.rollup_id = (config).id;
 $$;

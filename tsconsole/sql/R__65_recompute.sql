@@ -140,7 +140,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return (
-        select string_agg(' and ' || tsconsole.indexed_value(format('t.%I', d.column_name), format('series.d%s', d.position), t.base_type), '' order by d.position)
+        select string_agg(' and ' || tsconsole.indexed_value(tsconsole.plain_value(format('t.%I', d.column_name), d.data_type), format('series.d%s', d.position), t.base_type), '' order by d.position)
         from tsconsole.rollup_dimension d join tsconsole.columns((config).target_table) t using (column_name)
         where d.rollup_id = (config).id);
 end;
@@ -158,7 +158,7 @@ as $$
 begin
     return (
         select format('f.%1$I = t.%1$I', (config).time_column)
-            || coalesce(string_agg(' and ' || tsconsole.same_value(format('f.%I', d.column_name), format('t.%I', d.column_name), t.base_type), '' order by d.position), '')
+            || coalesce(string_agg(' and ' || tsconsole.same_value(tsconsole.plain_value(format('f.%I', d.column_name), d.data_type), tsconsole.plain_value(format('t.%I', d.column_name), d.data_type), t.base_type), '' order by d.position), '')
         from tsconsole.rollup_dimension d join tsconsole.columns((config).target_table) t using (column_name)
         where d.rollup_id = (config).id);
 end;
@@ -191,6 +191,9 @@ Example: select tsconsole.comparable_values(tsconsole.rollup(''silver.meters_1h'
 create or replace function tsconsole.hand_on_query(config silver.timeseries_rollup_config) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
+set intervalstyle = 'postgres'
 as $$
 begin
     return (
@@ -204,7 +207,7 @@ begin
             case when tsconsole.series_columns(reader) = '' then 'true' else 'count(*) over (partition by c.lo) > 5' end,
             format('silver.time_bucket(%L::interval, %s, %L, %L::timestamptz)', reader.rollup_interval,
                    tsconsole.column_to_axis(config, format('s.%I', (config).time_column)), tsconsole.bucket_zone(reader), reader.bucket_origin),
-            (select string_agg(format(', %s as d%s', d.expression, d.position), '' order by d.position)
+            (select string_agg(format(', %s as d%s', tsconsole.plain_value(d.expression, d.data_type), d.position), '' order by d.position)
              from tsconsole.rollup_dimension d where d.rollup_id = reader.id)), ''), '')
         from silver.timeseries_rollup_config reader
         where reader.source_table = (config).target_table);
