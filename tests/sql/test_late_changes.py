@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from sql.support import clear_of_midnight, perform
+from sql.support import assert_same, clear_of_midnight, create, perform
 
 AGO = "date_trunc('day', now()) - interval '20 days'"
 
@@ -234,3 +234,26 @@ def test_a_late_series_is_looked_up_in_the_target_by_its_unique_index(
     lines = [line for (line,) in db.execute("explain (analyze, costs off) " + query).fetchall()]
     read_in_vain = [int(line.split(":")[1]) for line in lines if "Rows Removed by" in line]
     assert sum(read_in_vain) <= 100, lines
+
+
+@pytest.mark.parametrize("width", ["15 minutes", "1 hour"])
+def test_all_rows_go_from_a_rollup_of_a_named_zone_and_come_again(
+    db: psycopg.Connection, width: str
+) -> None:
+    """The range of all times there are has too many buckets for their edges to be made."""
+    db.execute("create table raw.src (ts timestamptz, v integer); create index on raw.src (ts)")
+    fill = (
+        "insert into raw.src select timestamptz '2025-03-29Z' + i * interval '7 minutes', i "
+        "from generate_series(1, 500) i"
+    )
+    create(db, "raw.src", "r", width, timezone="Europe/Berlin")
+    db.execute("set statement_timeout = '20s'")
+    for change in (fill, "truncate raw.src", fill):
+        db.execute(change)
+        perform(db)
+        assert_same(
+            db,
+            f"select silver.time_bucket('{width}', ts, 'Europe/Berlin'), sum(v) "
+            "from raw.src group by 1",
+            "select ts, sum_v from silver.r",
+        )

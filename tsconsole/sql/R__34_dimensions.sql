@@ -96,16 +96,20 @@ Example: select * from tsconsole.dimension_expression(''raw.readings'', ''upper(
 
 
 create or replace function tsconsole.plain_type(data_type text) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with recursive types as (
-        select t.oid, t.typbasetype from pg_type t where t.oid = split_part(data_type, ' collate ', 1)::regtype
-        union all
-        select b.oid, b.typbasetype from types t join pg_type b on b.oid = t.typbasetype
-    )
-    select coalesce((select format_type(t.oid, -1) || substring(data_type from ' collate .*$|$')
-                     from types t where t.typbasetype = 0 and (select count(*) from types) > 1), data_type);
+declare
+    base oid := split_part(data_type, ' collate ', 1)::regtype;
+    below oid := base;
+begin
+    while below <> 0 loop
+        base := below;
+        below := (select t.typbasetype from pg_type t where t.oid = base);
+    end loop;
+    return case when base = split_part(data_type, ' collate ', 1)::regtype then data_type
+                else format_type(base, -1) || substring(data_type from ' collate .*$|$') end;
+end;
 $$;
 
 comment on function tsconsole.plain_type(text) is
@@ -114,11 +118,14 @@ Example: select tsconsole.plain_type(''text collate "C"'');';
 
 
 create or replace function tsconsole.plain_value(value text, data_type text) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when p.type = data_type then value else format('(%s)::%s', value, split_part(p.type, ' collate ', 1)) end
-    from (select tsconsole.plain_type(data_type) as type) p;
+declare
+    plain text := tsconsole.plain_type(data_type);
+begin
+    return case when plain = data_type then value else format('(%s)::%s', value, split_part(plain, ' collate ', 1)) end;
+end;
 $$;
 
 comment on function tsconsole.plain_value(text, text) is

@@ -1,6 +1,7 @@
 -- Buckets of a rollup, and the queries generated for it. Generated at every step, so that a rename of a table needs nothing.
 -- What every step calls is in PL/pgSQL, which keeps its plans for the session: before version 18, PostgreSQL plans a function in
 -- SQL anew for each statement that calls it, which took half of a small step.
+-- Times and intervals are written the same in every session: read in another one, 03/01/2000 00:00 IST is another time.
 
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
@@ -60,18 +61,21 @@ Example: select tsconsole.window_end(tsconsole.rollup(''silver.meters_1h''), ''2
 create or replace function tsconsole.bucket_expression(config silver.timeseries_rollup_config, column_sql text) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
+set intervalstyle = 'postgres'
 as $$
 begin
     return (
         select case
-            when fixed and kind = 'timestamptz' then format('date_bin(%L::interval, %s, %L::timestamptz)', width, column_sql, origin)
-            when fixed then format('date_bin(%L::interval, %s%s, %L::timestamp)%s', width, column_sql,
-                                   case kind when 'date' then '::timestamp' end, origin at time zone 'UTC', case kind when 'date' then '::date' end)
+            when fixed and kind = 'timestamptz' then format('pg_catalog.date_bin(%L::interval, %s, %L::timestamp with time zone)', width, column_sql, origin)
+            when fixed then format('pg_catalog.date_bin(%L::interval, %s%s, %L::timestamp)%s', width, column_sql,
+                                   case kind when 'date' then '::timestamp' end, origin at time zone 'UTC', case kind when 'date' then '::pg_catalog.date' end)
             -- Since 1973 every zone is a multiple of 15 minutes from UTC, before and after its clock changes.
             when kind = 'timestamptz' and not is_monthly and zone <> 'UTC' and 900 % seconds = 0 and (config).bucket_origin is null
-                then format('case when %2$s >= ''1973-01-01 00:00:00+00'' then date_bin(%1$L::interval, %2$s, %3$L::timestamptz) else %4$s end', width, column_sql, origin, bucket)
+                then format('case when %2$s operator(pg_catalog.>=) ''1973-01-01 00:00:00+00'' then pg_catalog.date_bin(%1$L::interval, %2$s, %3$L::timestamp with time zone) else %4$s end', width, column_sql, origin, bucket)
             when kind = 'timestamptz' then bucket
-            else format('(%s at time zone ''UTC'')%s', bucket, case kind when 'date' then '::date' end)
+            else format('(%s at time zone ''UTC'')%s', bucket, case kind when 'date' then '::pg_catalog.date' end)
         end
         from (select (config).rollup_interval as width,
                      case (config).time_type when 'timestamptz'::regtype then 'timestamptz' when 'date'::regtype then 'date' else 'timestamp' end as kind,
@@ -82,7 +86,7 @@ begin
                      date_bin(case when p.months = 0 then (config).rollup_interval else interval '1 day' end, timestamptz '0001-01-01 00:00:00+00',
                               coalesce((config).bucket_origin, timestamptz '2000-01-03 00:00:00+00')) as origin
               from tsconsole.interval_parts((config).rollup_interval) p) f,
-             lateral (select format('silver.time_bucket(%L::interval, %s, %L, %L::timestamptz)', width,
+             lateral (select format('silver.time_bucket(%L::interval, %s, %L, %L::timestamp with time zone)', width,
                                     case kind when 'timestamptz' then column_sql
                                               else format('(%s%s at time zone ''UTC'')', column_sql, case kind when 'date' then '::timestamp' end) end,
                                     tsconsole.bucket_zone(config), (config).bucket_origin) as bucket) b);
@@ -90,7 +94,7 @@ end;
 $$;
 
 comment on function tsconsole.bucket_expression(silver.timeseries_rollup_config, text) is
-'The SQL that gives the bucket of a time column: date_bin for fixed widths, silver.time_bucket (which is inlined) for months and named zones.
+'The SQL that gives the bucket of a time column: date_bin for fixed widths, silver.time_bucket (which is inlined) for months and named zones. Writers run it, under any search path.
 Example: select tsconsole.bucket_expression(tsconsole.rollup(''silver.meters_1h''), ''s.ts'');';
 
 
@@ -169,13 +173,18 @@ create or replace function tsconsole.aggregate_query(
 ) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
+set intervalstyle = 'postgres'
 as $$
 begin
     return (
         select format('select %s as %I%s%s%s%s from %s s%s where %s group by %s',
             case when bucket is not null then bucket
                  when edges.width is null then tsconsole.bucket_expression(config, format('s.%I', (config).time_column))
-                 else format('e."bucket edges"[width_bucket(s.%I, e."bucket edges")]', (config).time_column) end, (config).time_column,
+                 -- There are no edges of a range that is too long for them.
+                 else format('coalesce(e."bucket edges"[width_bucket(s.%1$I, e."bucket edges")], tsconsole.bucket_start(%2$L::interval, s.%1$I, %3$L, %4$L::timestamptz))',
+                             (config).time_column, edges.width, (config).timezone, (config).bucket_origin) end, (config).time_column,
             (select string_agg(format(', %s as %I', d.expression, d.column_name), '' order by d.position) from tsconsole.rollup_dimension d where d.rollup_id = (config).id),
             case when exists (select from silver.timeseries_rollup_config p where p.target_table = (config).source_table)
                  then ', sum(s.rollup_count)::bigint as rollup_count' else ', count(*) as rollup_count' end,
@@ -204,7 +213,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return (
-        select coalesce(string_agg(' and ' || tsconsole.indexed_value(d.expression, format('%s.d%s', series, d.position), t.base_type), '' order by d.position), '')
+        select coalesce(string_agg(' and ' || tsconsole.indexed_value(tsconsole.plain_value(d.expression, d.data_type), format('%s.d%s', series, d.position), t.base_type), '' order by d.position), '')
         from tsconsole.rollup_dimension d join tsconsole.columns((config).target_table) t using (column_name)
         where d.rollup_id = (config).id);
 end;

@@ -258,10 +258,12 @@ Example: see tsconsole.refresh_tracking.';
 
 
 create or replace function tsconsole.has_triggers(source regclass, time_column text) returns boolean
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     -- Disabled and enabled again, a trigger that fired always fires on origin only: somebody wrote without it meanwhile.
+    return (
     with wanted as (
         select format('tsconsole_%s_%s', tsconsole.tracking_key(source, has_triggers.time_column), e.event) as name, e.event <> 'truncate' as is_cloned
         from unnest(array['insert', 'update', 'delete', 'truncate']) e (event)
@@ -277,7 +279,8 @@ as $$
         select 3 * (select count(*) from present_partitions) = count(*)
         from pg_trigger t join own on t.tgname = own.name and t.tgenabled = own.tgenabled
         where own.is_cloned and t.tgrelid in (select p.partition from present_partitions p))
-    from own;
+    from own);
+end;
 $$;
 
 comment on function tsconsole.has_triggers(regclass, text) is

@@ -19,6 +19,9 @@ Example: select id from tsconsole.tracking_rollups(''raw.readings'', ''ts'');';
 create or replace function tsconsole.late_condition(source regclass, time_column text, row_name text) returns text
 language sql volatile
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
+set intervalstyle = 'postgres'
 as $$
     -- Lateness is in seconds: a day would be as long as the writer's time zone says. PostgreSQL reads the text of this
     -- condition anew for every statement: the shorter, the cheaper for writers of single rows.
@@ -50,7 +53,7 @@ declare
     definition text;
 begin
     -- A column of another type is not the one that the dimension was made for.
-    select case when c.data_type = row_expression.data_type then format('%s.%I', row_name, c.column_name) end into definition
+    select case when tsconsole.plain_type(c.data_type) = row_expression.data_type then format('%s.%I', row_name, c.column_name) end into definition
     from tsconsole.columns(source) c where expression = format('s.%I', c.column_name);
     if found then
         return definition;
@@ -77,7 +80,7 @@ returns table (ordinal bigint, expression text, data_type text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select row_number() over (order by min(r.id * 100 + d.position)), d.expression, min(split_part(d.data_type, ' collate ', 1))
+    select row_number() over (order by min(r.id * 100 + d.position)), d.expression, min(split_part(tsconsole.plain_type(d.data_type), ' collate ', 1))
     from tsconsole.tracking_rollups(source, tracked_dimensions.time_column) r
     join tsconsole.rollup_dimension d on d.rollup_id = r.id
     group by d.expression;
@@ -110,6 +113,9 @@ Example: select tsconsole.logger_source(''raw.readings'', ''ts'');';
 create or replace function tsconsole.log_statement(config silver.timeseries_rollup_config) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
+set intervalstyle = 'postgres'
 as $$
     select format('insert into %s (lo, hi, all_series%s, kind) select b.lo, tsconsole.next_bucket(%L::interval, b.lo, %L, %L::timestamptz), %s%s, ''l'' '
                   'from (select %s as lo) b where b.lo >= %L::timestamptz;',
@@ -137,13 +143,14 @@ language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
     -- An UPDATE that moves rows from bucket to bucket has two at a time: each side remembers its own.
-    select format('create or replace function tsconsole.track_%s_%s(at %s%s) returns boolean language plpgsql volatile as %L',
-        row_name, k.key, k.time_type, u.arguments, format($body$
+    select format('create or replace function tsconsole.track_%s_%s(at %s%s) returns boolean language plpgsql volatile%s as %L',
+        row_name, k.key, k.time_type, u.arguments,
+        case when not u.is_plain then ' set extra_float_digits = 1 set datestyle = ''ISO'' set timezone = ''UTC''' end, format($body$
 declare
-    granule text := case when pg_catalog.isfinite(at) then %1$s end;
-    series text;
-    remembered text;
-    logged integer;
+    granule pg_catalog.text collate pg_catalog."C" := case when pg_catalog.isfinite(at) then %1$s end;
+    series pg_catalog.text collate pg_catalog."C";
+    remembered pg_catalog.text collate pg_catalog."C";
+    logged pg_catalog.int4;
 begin
     -- A setting is null before its first use, and empty after a transaction that used it.
     if granule is null or granule operator(pg_catalog.=) pg_catalog.current_setting('tsconsole.late_%7$s_%2$s', true) then
@@ -177,13 +184,29 @@ $body$,
           where c.column_name = tracker_source.time_column) k,
          (select coalesce(string_agg('u' || d.ordinal, ', ' order by d.ordinal), '') as names,
                  string_agg(format(', u%s %s', d.ordinal, d.data_type), '' order by d.ordinal) as arguments,
-                 coalesce(bool_and(tsconsole.row_expression(source, d.expression, d.data_type, 'new') is not null), true) as is_known
+                 coalesce(bool_and(tsconsole.row_expression(source, d.expression, d.data_type, 'new') is not null), true) as is_known,
+                 coalesce(bool_and(tsconsole.is_plain_text(d.data_type::regtype)), true) as is_plain
           from tsconsole.tracked_dimensions(source, tracker_source.time_column) d) u;
 $$;
 
 comment on function tsconsole.tracker_source(regclass, text, text) is
 'The CREATE FUNCTION of a source''s tracker of late rows, old or new ones, which the WHEN clauses of its row triggers call. It runs as the writer and calls the logger only when the bucket or the series is another than the last one logged in this transaction, and not inside the range of silver.bulk_load; from the fourth series of a bucket on, or when a dimension is not known any more, the bucket is logged whole. It answers false, so that no trigger is queued.
 Example: select tsconsole.tracker_source(''raw.readings'', ''ts'', ''new'');';
+
+
+create or replace function tsconsole.is_plain_text(type regtype) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select type in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'name'::regtype, 'smallint'::regtype, 'integer'::regtype,
+                    'bigint'::regtype, 'numeric'::regtype, 'boolean'::regtype, 'uuid'::regtype, 'inet'::regtype, 'cidr'::regtype,
+                    'macaddr'::regtype, 'date'::regtype, 'oid'::regtype)
+        or (select t.typtype = 'e' from pg_type t where t.oid = type);
+$$;
+
+comment on function tsconsole.is_plain_text(regtype) is
+'Whether different values of a type have different texts in every session. Of floats and times, and of what may hold some, a session''s settings can make the same.
+Example: select tsconsole.is_plain_text(''uuid'');';
 
 
 create or replace function tsconsole.never_called() returns trigger
