@@ -147,3 +147,26 @@ def test_what_it_cannot_do(managed: psycopg.Connection) -> None:
     run(managed)
     choice = managed.execute("select * from silver.optimize_chunk_interval('silver.h')").fetchone()
     assert choice[1] == choice[2] and "pg_partman makes the partitions" in choice[4]
+
+
+def test_maintenance_catches_up_after_a_long_pause(managed: psycopg.Connection) -> None:
+    """Nobody made partitions for 25 days: what went to the default partition is moved in parts."""
+    managed.execute(
+        """
+        do $$ declare part regclass; begin
+            for part in select p.partition from tsconsole.partitions('silver.h') p
+                         where p.range_end > now() - interval '25 days'
+            loop execute format('drop table %s', part); end loop;
+        end $$
+        """
+    )
+    run(managed)
+    query = "select outcome, detail from silver.maintain_timeseries_tables('silver.h', '{premake}')"
+    for _ in range(3):
+        said = managed.execute(query).fetchone()
+        assert said[0] == "done", said
+    assert "its default partition is empty" in said[1]
+    assert value(managed, "select max(range_end) > now() from tsconsole.partitions('silver.h')")
+    assert_verified(managed, "silver.h")
+    assert_true_rollup(managed, "silver.h", HOUR, keys="device",
+                       where=f"ts < {watermark('silver.h')}")  # fmt: skip
