@@ -83,3 +83,29 @@ def test_a_worker_waits_for_another_that_makes_the_partitions_of_a_backfill(
     assert done is not None and [step["outcome"] for step in done[0]] == ["done"]
     run(db)
     assert_verified(db, "readings_1h")
+
+
+def test_workers_that_share_a_backfill_do_not_wait_to_sum_up_their_runs(
+    db: psycopg.Connection, connect: Connect
+) -> None:
+    """The step of a session that stays open keeps nobody up; what it left out the next run adds."""
+    make_readings(db)
+    create(db, "raw.readings", "readings_1m", "1 minute", processing_window="10 hours")
+    db.execute("select tsconsole.prepare_step(id) from silver.timeseries_rollup_config")
+    open_step = connect(autocommit=False)
+    assert value(open_step, "select outcome from silver.perform_step('readings_1m')") == "done"
+    beside = connect()
+    beside.execute("set statement_timeout = '10s'")
+    assert value(beside, "select outcome from silver.perform_step('readings_1m')") == "done"
+    open_step.commit()
+    run(db)
+    summed_up, logged = (
+        db.execute(f"select count(*), {query}").fetchall()
+        for query in (
+            "sum(runs), sum(took), sum(rows_read), max(since) from tsconsole.recent_runs",
+            "count(*), sum(duration), sum(rows_read)::float8, min(start_time) from"
+            " silver.timeseries_refresh_log",
+        )
+    )
+    assert summed_up[0][1:] == logged[0][1:]
+    assert summed_up[0][1] >= 4

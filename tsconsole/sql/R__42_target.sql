@@ -40,6 +40,7 @@ begin
 
     config := tsconsole.with_start(config, parent);
     insert into silver.timeseries_rollup_config overriding system value select config.*;
+    insert into tsconsole.recent_runs (rollup_id) values (config.id);
     insert into tsconsole.rollup_dimension
     select config.id, (d ->> 'ordinal')::integer, d ->> 'column_name', d ->> 'expression', d ->> 'data_type'
     from jsonb_array_elements(planned) d;

@@ -95,12 +95,12 @@ select c.id, c.source_table, c.target_table,
        nullif(c.last_processed_time, '-infinity') as last_processed_time,
        runs.last_rows as last_processed_rows,
        coalesce(w.retry_count, 0) as retry_count,
-       coalesce(w.last_error_time, past.last_error_time) as last_error_time,
+       coalesce(w.last_error_time, past.error_timestamp) as last_error_time,
        w.next_retry_time,
        h.health_status,
        coalesce(e.error_message, past.error_message) as latest_error,
        runs.took / nullif(runs.runs, 0) as avg_duration,
-       round(100.0 * runs.runs / nullif(runs.runs + past.recent_errors, 0), 1) as success_rate,
+       round(100.0 * runs.runs / nullif(runs.runs + recent.errors, 0), 1) as success_rate,
        h.health_reason,
        n.clock - nullif(c.last_processed_time, '-infinity') as lag,
        coalesce(p.ranges, 0) as pending_ranges,
@@ -113,11 +113,11 @@ select c.id, c.source_table, c.target_table,
        runs.last_duration,
        p.history_left * (extract(epoch from runs.history_took) / nullif(extract(epoch from runs.history_covered), 0))::float8 as backfill_remaining,
        runs.history_rows / nullif(extract(epoch from runs.history_took), 0)::float8 as backfill_rows_per_second,
-       coalesce(60 * runs.late_rows / extract(epoch from least(interval '10 minutes',
+       coalesce(60 * late.rows / extract(epoch from least(interval '10 minutes',
            -- As far as the 20 runs reach back, when they are less than 10 minutes.
            case when runs.runs = 20 then greatest(clock_timestamp() - runs.since, interval '1 second') end))::float8, 0) as late_rows_per_minute
 from silver.timeseries_rollup_config c
--- What is asked of every rollup decides what a monitor of a thousand costs. Most times are the clock's own; most rollups
+-- What is asked of every rollup decides what a monitor of a thousand costs: its last runs are summed up when they are logged. Most times are the clock's own; most rollups
 -- have nothing pending, and that their table has no page is known at once; few run, and few fail.
 cross join lateral (select case when c.time_type = 'timestamptz'::regtype then clock_timestamp() else tsconsole.axis_clock(c) end as clock) n
 left join lateral tsconsole.pending_work(case when pg_relation_size(to_regclass('tsconsole.pending_' || c.id)) > 0 then c end) p on true
@@ -126,20 +126,21 @@ left join (
 left join (
     select distinct on (t.rollup_id) t.* from tsconsole.retry t order by t.rollup_id, t.gave_up_at nulls last, t.next_retry_time) w on w.rollup_id = c.id
 left join silver.timeseries_error_log e on e.id = w.error_id
+join tsconsole.recent_runs runs on runs.rollup_id = c.id
+left join lateral (
+    select sum(l.rows_written + l.rows_deleted) filter (where l.work = 'recompute' and l.end_time > clock_timestamp() - interval '10 minutes') as rows
+    from (select * from silver.timeseries_refresh_log l
+          -- Most have no late rows; not clock_timestamp(), which would be asked of each run.
+          where l.rollup_id = c.id and runs.last_late_end > statement_timestamp() - interval '10 minutes' order by l.id desc limit 20) l) late on true
+left join lateral (
+    select x.error_timestamp, x.error_message from silver.timeseries_error_log x
+    where x.rollup_id = c.id and x.work <> 'maintenance' order by x.id desc limit 1) past on true
 cross join lateral (
-    select count(*) as runs, sum(l.duration) as took, sum(l.rows_read::float8) as rows_read, min(l.start_time) as since,
-           (array_agg(l.rows_read order by l.id desc))[1] as last_rows,
-           (array_agg(l.duration order by l.id desc))[1] as last_duration,
-           sum(l.duration) filter (where l.work = 'history') as history_took,
-           sum(l.window_end - l.window_start) filter (where l.work = 'history') as history_covered,
-           sum(l.rows_read::float8) filter (where l.work = 'history') as history_rows,
-           sum(l.rows_written + l.rows_deleted) filter (where l.work = 'recompute' and l.end_time > clock_timestamp() - interval '10 minutes') as late_rows
-    from (select * from silver.timeseries_refresh_log l where l.rollup_id = c.id order by l.id desc limit 20) l) runs
-cross join lateral (
-    select count(*) filter (where runs.since is null or x.error_timestamp >= runs.since) as recent_errors,
-           max(x.error_timestamp) as last_error_time,
-           (array_agg(x.error_message order by x.id desc))[1] as error_message
-    from (select * from silver.timeseries_error_log x where x.rollup_id = c.id and x.work <> 'maintenance' order by x.id desc limit 20) x) past
+    select count(*) as errors from (
+        select from silver.timeseries_error_log x
+        where x.rollup_id = c.id and x.work <> 'maintenance' and x.error_timestamp >= coalesce(runs.since, '-infinity')
+        -- Of one that has never run, one error tells as much as all.
+        limit case when runs.since is null then 1 else 20 end) x) recent
 cross join lateral (select tsconsole.behind(c) as behind) b
 -- Not in a function of its own: called for each rollup it took longer (0.15 ms) than all the rest together.
 cross join lateral (
