@@ -140,3 +140,25 @@ def test_figures_do_not_lock_every_partition(many: Connection) -> None:
         )
     assert (oldest, parts) == (at(4), 120)
     assert held <= 2
+
+
+def test_a_step_looks_into_some_hundred_partitions_at_most(db: Connection) -> None:
+    """Late rows of single series, months apart, are not recomputed over all that lies between."""
+    db.execute(
+        "create table raw.m (ts timestamptz, device text, v float8); create index on raw.m (ts);"
+        "insert into raw.m select timestamptz '2026-03-01Z' + i * interval '40 days', 'a', i"
+        " from generate_series(0, 3) i;"
+        "select silver.create_rollup_table('raw.m', 'm_1m', '1 minute', dimensions := '{device}',"
+        " chunk_interval := '1 hour');"
+    )
+    db.execute("call silver.run_rollups('silver.m_1m')")
+    db.execute("insert into raw.m select ts, 'b', 1 from raw.m")
+    db.execute("call silver.run_rollups('silver.m_1m')")
+    steps = db.execute(
+        "select window_start, window_end from silver.timeseries_refresh_log"
+        " where work = 'recompute' order by window_start"
+    ).fetchall()
+    assert len(steps) == 4
+    assert all(end - start < timedelta(hours=500) for start, end in steps)
+    assert db.execute("select * from silver.verify_rollup('silver.m_1m')").fetchall() == []
+    assert value(db, "select count(*) from silver.m_1m") == 8

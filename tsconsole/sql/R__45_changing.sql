@@ -89,8 +89,8 @@ create or replace function tsconsole.lock_statements(relation regclass) returns 
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    -- The table, and a column that is dropped.
-    select tsconsole.check_partition_locks(relation, 2);
+    -- The table, a column that is dropped, and an index in which the first row is looked for.
+    select tsconsole.check_partition_locks(relation, 3);
     -- One by one, before the statement that needs them all: the budget of run_briefly then covers the sum.
     select coalesce(array_agg(format('lock table only %s in access exclusive mode', tsconsole.qualified_name(p)) order by p <> relation, p), '{}')
     from tsconsole.with_partitions(relation) p join pg_class c on c.oid = p

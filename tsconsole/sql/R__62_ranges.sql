@@ -177,13 +177,15 @@ begin
     -- In bucket order, so that neighbours are read together; as many as make up a window.
     execute format(
         'select array_agg(id), min(lo), max(lo), max(width_before), max(hi) from ('
-        '  select w.id, w.lo, w.hi, coalesce(sum(w.width) over (order by w.lo, w.id rows between unbounded preceding and 1 preceding), ''0'') as width_before from ('
+        '  select w.id, w.lo, w.hi, min(w.lo) over () as first_lo, coalesce(sum(w.width) over (order by w.lo, w.id rows between unbounded preceding and 1 preceding), ''0'') as width_before from ('
         -- Only what an entry adds to those before it counts: one bucket may be logged thousands of times.
         '    select p.ctid as id, p.lo, p.hi, case when p.all_series then greatest(p.hi - greatest(p.lo, max(case when p.all_series then p.hi end)'
         '           over (order by p.lo, p.ctid rows between unbounded preceding and 1 preceding)), ''0'') else ''0'' end as width'
-        '    from %s p where p.kind = ''l'' and %s order by p.lo, p.ctid limit 5000) w) q where width_before < $2',
+        '    from %s p where p.kind = ''l'' and %s order by p.lo, p.ctid limit 5000) w) q'
+        -- The step looks into every partition from the first to the last of them, and locks it.
+        ' where width_before < $2 and (lo < first_lo + $3 or lo = first_lo)',
         tsconsole.pending_table((config).id), tsconsole.eligible(config, 'recompute'))
-    into range.entries, first_lo, last_lo, width_before, last_hi using (config).last_processed_time, width;
+    into range.entries, first_lo, last_lo, width_before, last_hi using (config).last_processed_time, width, 500 * (config).chunk_interval;
     if range.entries is null then
         return tsconsole.choose_refill(config);
     end if;
