@@ -33,6 +33,8 @@ _SIDE: tuple[Place, ...] = ("steps",)
 """Screens that a letter opens, and escape leaves."""
 _LIVE: tuple[Place, ...] = (*_ROLLUP, *_VIEWS, *_SIDE)
 """Screens that are kept fresh."""
+_MARKED: tuple[Place, ...] = ("monitor", "maintenance", "schedule", "indexes")
+"""Screens on which one action is done to several rows, and `a` is free."""
 _TEXTS: tuple[Place, ...] = ("reader", "failure", "explorer")
 _ONE: Group = "The rollup under the cursor, or those that are marked"
 
@@ -111,11 +113,11 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "mark", "space", "Mark", "mark it, or no longer: actions act on all that are marked",
-        "What is shown", ("monitor",), 63,
+        "What is shown", (*_MARKED, "errors"), 63,
     ),
     Action(
-        "mark_all", "a", "Mark all", "mark every rollup that is shown, or none", "What is shown",
-        ("monitor",),
+        "mark_all", "a", "Mark all", "mark every row that is shown, or none", "What is shown",
+        _MARKED,
     ),
     Action(
         "filter", "slash", "Filter", "show only rows of this pane that contain a text (!text: that "

@@ -8,10 +8,8 @@ from tsconsole.action import SORT, Action
 SIDE_ACTIONS: tuple[Action, ...] = (
     Action("open", "enter", "Open", "the error in full, with the query that was attempted",
            "This row", ("errors",), 10),
-    Action("retry", "y", "Retry", "try again now what is marked below, else this rollup",
+    Action("retry", "y", "Retry", "try again now what is marked, else this rollup",
            "This row", ("errors",), 20, changes=True),
-    Action("mark", "space", "Mark", "mark a rollup of the retry queue, or no longer", "This row",
-           ("errors",), 24),
     Action("acknowledge", "a", "Acknowledge", "note that this error, and earlier ones that say "
            "the same, were seen to", "This row", ("errors", "failure"), 30, changes=True),
     Action("group", "u", "One by one", "each error by itself, or those that say the same as one",

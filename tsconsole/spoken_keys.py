@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from tsconsole.actions import ACTIONS, all_actions, shown_key
+from tsconsole.actions import ACTIONS, all_actions
 
 _NAME = re.compile(r"\{([^{}]+)\}( {2,})?")
 _WORDS = {"↵": "enter"}
@@ -35,9 +35,13 @@ def spoken_key(name: str) -> str | None:
     for action in all_actions():
         if action.name == name:
             key = action.keys.split(",")[0]
-            shown = key if key.startswith("ctrl+") else shown_key(key)
-            return _WORDS.get(shown, shown)
+            return key if key.startswith("ctrl+") else _WORDS.get(action.key, action.key)
     return None
+
+
+def key_of(name: str) -> str:
+    """The key of an action, as short as in the footer."""
+    return next(action.key for action in all_actions() if action.name == name)
 
 
 def jump_key(number: int) -> str:

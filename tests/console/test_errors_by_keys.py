@@ -109,12 +109,26 @@ async def test_retry_what_is_marked(console: MakeConsole, failed: psycopg.Connec
         operator = Operator(app, pilot)
         screen = await at_errors(operator)
         screen.queue.table.focus()
-        await operator.press("space", "down", "space")
-        marked = sorted(screen._marked)
-        assert len(marked) == 2
+        await operator.press("space", "space")
+        marked = [entry.target_table for entry in screen.queue.chosen]
+        assert len(marked) == 2 and "2 marked" in str(screen.queue.border_title)
         await operator.press("y")
         await operator.until(lambda: len(screen.queue.shown) == 1)
         assert screen.queue.shown[0].target_table not in marked
+
+
+async def test_acknowledge_what_is_marked(console: MakeConsole, failed: psycopg.Connection) -> None:
+    app = console()
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = Operator(app, pilot)
+        screen = await at_errors(operator)
+        await operator.press("space", "space", "a")
+        assert (await operator.ended("acknowledge")).startswith("2 done")
+        await operator.until(lambda: [e.unseen > 0 for e in screen.main.shown].count(False) == 2)
+        # The marks stay until escape takes them away, and only then the screen goes.
+        assert len(screen.main.marked) == 2
+        await operator.press("escape")
+        assert not screen.main.marked and app.screen is screen
 
 
 async def test_a_read_only_console_changes_nothing(

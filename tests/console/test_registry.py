@@ -127,6 +127,7 @@ def test_what_changes_the_database_says_so() -> None:
         "fuzzy",
         "health",
         "intervals",
+        "marks",
         "psql",
         "screens.details_text",
         "spoken_keys",

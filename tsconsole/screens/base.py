@@ -20,6 +20,7 @@ from tsconsole.background import Operation, Severity, Work
 from tsconsole.database import Settings, conninfo_of
 from tsconsole.errors import TsconsoleError
 from tsconsole.formatting import one_line, shorten
+from tsconsole.jobs import several
 from tsconsole.psql import find_psql, run_psql
 from tsconsole.session import Session
 from tsconsole.spoken_keys import spoken
@@ -135,6 +136,13 @@ class ConsoleScreen(Screen[ScreenResult]):
             exclusive=False,
             exit_on_error=False,
         )
+
+    def start_each(self, verb: str, works: Sequence[tuple[str, Work]], nouns: str) -> None:
+        """Do something to each of some targets, one after the other, as one operation."""
+        if len(works) == 1:
+            self.start(verb, *works[0])
+        elif works:
+            self.start(verb, f"{len(works)} {nouns}", several(works))
 
     def spawn(self, work: Callable[[], Coroutine[None, None, None]], group: str) -> None:
         """Read something for this screen, in place of what its group was reading; it ends with

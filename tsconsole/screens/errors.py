@@ -30,8 +30,6 @@ class ErrorsScreen(TableScreen[Failures]):
     def __init__(self, session: Session, table_name: str | None = None) -> None:
         super().__init__(session, table_name)
         self.one_by_one = False
-        self._marked: set[str] = set()
-        """The rollups of the retry queue that are marked."""
 
     def grids(self) -> list[Grid[Any]]:
         """The errors, and what is retried."""
@@ -46,17 +44,19 @@ class ErrorsScreen(TableScreen[Failures]):
                 is_problem=lambda error: error.unseen > 0,
                 noun="error",
                 words="reading …",
+                can_be_marked=True,
             ),
             Grid(
                 id="queue",
                 number=0,
                 title="Retries",
-                fields=[Field("mark", "", 1, self._mark), *RETRY_FIELDS],
+                fields=RETRY_FIELDS,
                 key=lambda entry: f"{entry.rollup_id}/{entry.work}",
                 text=lambda entry: f"{entry.target_table} {entry.work} {entry.error_message}",
                 is_problem=lambda entry: entry.gave_up_at is not None,
                 noun="task",
                 words="reading …",
+                can_be_marked=True,
             ),
         ]
 
@@ -111,21 +111,22 @@ class ErrorsScreen(TableScreen[Failures]):
         reason = super().why_not(action)
         if reason is not None:
             return reason
-        if action.name in ("open", "acknowledge") and self._error_id() is None:
+        if action.name == "open" and self._error_id(self.focused_grid.selected) is None:
             return "no error is selected"
+        if action.name == "acknowledge" and not self._error_ids():
+            return self.nothing_chosen(self.focused_grid) or "no error is selected"
         if action.name == "acknowledge" and not self._unseen():
             return "it is acknowledged already"
         if action.name in ("retry", "retry_all", "retry_failing") and not self._retries():
             return "nothing is failing"
         if action.name == "retry" and not self._chosen():
-            return f"nothing of {self.table_in_view} is failing"
-        if action.name == "mark" and self.queue.selected is None:
-            return "nothing waits for a retry"
+            nothing = f"nothing of {self.table_in_view} is failing"
+            return self.nothing_chosen(self.focused_grid) or nothing
         return None
 
     async def action_open(self) -> None:
         """Show the error in full."""
-        error_id = self._error_id()
+        error_id = self._error_id(self.focused_grid.selected)
         if error_id is not None:
             await show_failure(self, error_id)
 
@@ -134,19 +135,10 @@ class ErrorsScreen(TableScreen[Failures]):
         self.one_by_one = not self.one_by_one
         self.poller.poke()
 
-    def action_mark(self) -> None:
-        """Mark the rollup under the cursor of the retry queue, or no longer."""
-        entry = self.queue.selected
-        if entry is not None:
-            self._marked ^= {entry.target_table}
-            self.queue.draw()
-            self.refresh_bindings()
-
     def action_acknowledge(self) -> None:
-        """Acknowledge the error and the earlier ones like it."""
-        error_id = self._error_id()
-        if error_id is not None:
-            self.start("acknowledge", f"error {error_id}", jobs.acknowledge(error_id))
+        """Acknowledge the chosen errors, each with the earlier ones like it."""
+        works = [(f"error {one}", jobs.acknowledge(one)) for one in self._error_ids()]
+        self.start_each("acknowledge", works, "errors")
 
     def action_acknowledge_all(self) -> None:
         """Acknowledge every error, once it is confirmed."""
@@ -155,7 +147,7 @@ class ErrorsScreen(TableScreen[Failures]):
             "acknowledge", "every error", jobs.acknowledge(None)))  # fmt: skip
 
     def action_retry(self) -> None:
-        """Try again what is marked, else the rollup under the cursor."""
+        """Try again the chosen rollups: what is marked, else the one under the cursor."""
         self._retry(self._chosen())
 
     def action_retry_all(self) -> None:
@@ -170,30 +162,26 @@ class ErrorsScreen(TableScreen[Failures]):
         self.ask("Retry", question, lambda: self._retry(targets))
 
     def _retry(self, targets: list[str]) -> None:
-        self._marked.clear()
-        if len(targets) == 1:
-            self.start("retry", targets[0], jobs.retry(targets[0]))
-        elif targets:
-            works = [(target, jobs.retry(target)) for target in targets]
-            self.start("retry", f"{len(targets)} rollups", jobs.several(works))
+        self.start_each("retry", [(target, jobs.retry(target)) for target in targets], "rollups")
 
     def _chosen(self) -> list[str]:
-        """The rollups that retry acts on; never one that a filter hides."""
-        marked = {e.target_table for e in self.queue.shown if e.target_table in self._marked}
-        if marked:
-            return sorted(marked)
+        """The rollups that retry acts on: of the rows that are chosen where the cursor is."""
         failing = {entry.target_table for entry in self._retries()}
-        return [self.table_in_view] if self.table_in_view in failing else []
+        return sorted(failing & {row.target_table for row in self.focused_grid.chosen})
 
     def _retries(self) -> tuple[RetryEntry, ...]:
         return self.data.retries if self.data is not None else ()
 
     def _unseen(self) -> bool:
-        error = self.main.selected
-        return self.focused_grid is not self.main or (error is not None and error.unseen > 0)
+        grid = self.focused_grid
+        return grid is not self.main or any(error.unseen > 0 for error in grid.chosen)
 
-    def _error_id(self) -> int | None:
-        row = self.focused_grid.selected
+    def _error_ids(self) -> list[int]:
+        """The errors that are chosen where the cursor is, each once."""
+        found = (self._error_id(row) for row in self.focused_grid.chosen)
+        return list(dict.fromkeys(one for one in found if one is not None))
+
+    def _error_id(self, row: RetryEntry | ErrorGroup | None) -> int | None:
         if isinstance(row, RetryEntry):
             return row.error_id
         return row.last_id if row is not None else None
@@ -202,9 +190,6 @@ class ErrorsScreen(TableScreen[Failures]):
         if self.data is not None and self.data.tail:
             return str(error.last_id)
         return f"{error.target_table}/{error.sql_state}/{error.error_message}"
-
-    def _mark(self, entry: RetryEntry, look: Look) -> Text:
-        return Text("●" if entry.target_table in self._marked else "", look.colours.accent)
 
     @property
     def _now(self) -> datetime | None:

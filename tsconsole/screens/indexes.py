@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -57,6 +58,7 @@ class IndexesScreen(TableScreen[IndexesData]):
                 noun="piece of advice",
                 nouns="pieces of advice",
                 words="planning the queries with and without indexes …",
+                can_be_marked=True,
             )
         ]
 
@@ -112,12 +114,9 @@ class IndexesScreen(TableScreen[IndexesData]):
         reason = super().why_not(action)
         if reason is not None or action.name != "follow":
             return reason
-        advice = self.main.selected
-        if advice is None:
-            return "no advice is selected"
-        if advice.statement is None or advice.index_name is None:
+        if not self._followed and self.main.chosen:
             return "there is nothing to build or drop in a note"
-        return None
+        return self.nothing_chosen(self.main)
 
     def action_open(self) -> None:
         """The advice in full, with its statement."""
@@ -143,20 +142,45 @@ class IndexesScreen(TableScreen[IndexesData]):
         self.app.push_screen(PaletteScreen(entries, "Indexes of", "a rollup or a source"), look_at)
 
     def action_follow(self) -> None:
-        """Build or drop the index in the background, once it is confirmed."""
-        advice = self.main.selected
-        if advice is None or advice.statement is None:
+        """Build or drop the indexes in the background, once it is confirmed."""
+        followed = self._followed
+        if not followed:
             return
-        verb = "Build" if advice.advice == "create" else "Drop"
-        room = f", about {size(advice.size_bytes)}" if advice.size_bytes else ""
+        verbs = {"Build" if advice.advice == "create" else "Drop" for advice in followed}
+        verb = verbs.pop() if len(verbs) == 1 else "Follow"
+        question = follow_question(verb, followed)
+        works = [
+            (advice.index_name or "", upkeep_jobs.follow_advice(self.session.settings, advice))
+            for advice in followed
+        ]
+        self.ask(verb, question, lambda: self.start_each(verb.lower(), works, "indexes"))
+
+    @property
+    def _followed(self) -> list[IndexAdvice]:
+        """The chosen pieces of advice that say what to build or drop."""
+        return [one for one in self.main.chosen if one.statement and one.index_name]
+
+
+def follow_question(verb: str, followed: Sequence[IndexAdvice]) -> Text:
+    """What will be built or dropped, by name and size."""
+    first = followed[0]
+    total = sum(one.size_bytes or 0 for one in followed if one.advice == "create" or verb == "Drop")
+    room = f", about {size(total)}" if total else ""
+    if len(followed) == 1:
         question = Text.assemble(
-            f"{verb} ", (advice.index_name or "", "bold"), f" of {advice.table_name}{room}?\n\n",
-            one_line(advice.reason), "\n\n",
-            spoken("It runs in the background and blocks nobody; {cancel} cancels it and leaves "
-                   "nothing half built."),
+            f"{verb} ", (first.index_name or "", "bold"), f" of {first.table_name}{room}?\n\n",
+            one_line(first.reason),
         )  # fmt: skip
-        work = upkeep_jobs.follow_advice(self.session.settings, advice)
-        self.ask(verb, question, lambda: self.start(verb.lower(), advice.index_name, work))
+    else:
+        names = "\n".join(f"{_GLYPHS[one.advice]} {one.index_name}" for one in followed)
+        question = Text.assemble(
+            f"{verb}: ", (f"{len(followed)} indexes", "bold"),
+            f" of {first.table_name}{room}, one after the other?\n\n{names}",
+        )  # fmt: skip
+    runs = (
+        "It runs in the background and blocks nobody; {cancel} cancels it and leaves nothing half"
+    )
+    return question.append(f"\n\n{spoken(runs)} built.")
 
 
 def advice_key(advice: IndexAdvice) -> str:

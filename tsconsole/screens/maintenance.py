@@ -52,6 +52,7 @@ class MaintenanceScreen(TableScreen[MaintenanceData]):
                 is_problem=lambda task: task.last_outcome == "failed" or task.is_due,
                 noun="task",
                 words="reading …",
+                can_be_marked=True,
             ),
             Grid(
                 id="log",
@@ -103,8 +104,8 @@ class MaintenanceScreen(TableScreen[MaintenanceData]):
     def why_not(self, action: Action) -> str | None:
         """What needs a task."""
         reason = super().why_not(action)
-        if reason is None and action.name == "run_task" and self.main.selected is None:
-            return "no task is selected"
+        if reason is None and action.name in ("run_task", "run_table"):
+            return self.nothing_chosen(self.main)
         if reason is None and action.name == "run_due" and not self._due():
             return "nothing is due"
         return reason
@@ -120,22 +121,24 @@ class MaintenanceScreen(TableScreen[MaintenanceData]):
         self.app.push_screen(ReaderScreen(self.session, title, sections))
 
     def action_run_task(self) -> None:
-        """Run the task under the cursor now."""
-        task = self.main.selected
-        if task is not None:
-            what = f"{task.task} of {task.target_table}"
-            if task.task == "retention":
-                question = Text(f"Run {what}?\n\nExpired partitions go with their rows.")
-                self.ask("Run", question, lambda: self._run(what, [task]))
-            else:
-                self._run(what, [task])
+        """Run the marked tasks now, or the one under the cursor."""
+        tasks = self.main.chosen
+        if len(tasks) != 1:
+            self._ask("what is marked", tasks)
+            return
+        what = f"{tasks[0].task} of {tasks[0].target_table}"
+        if tasks[0].task == "retention":
+            question = Text(f"Run {what}?\n\nExpired partitions go with their rows.")
+            self.ask("Run", question, lambda: self._run(what, tasks))
+        else:
+            self._run(what, tasks)
 
     def action_run_table(self) -> None:
-        """Run every task of the rollup under the cursor."""
-        task = self.main.selected
-        if task is not None:
-            tasks = [one for one in self._tasks() if one.target_table == task.target_table]
-            self._ask(f"every task of {task.target_table}", tasks)
+        """Run every task of the marked rollups, or of the one under the cursor."""
+        targets = {task.target_table for task in self.main.chosen}
+        tasks = [one for one in self._tasks() if one.target_table in targets]
+        whose = next(iter(targets)) if len(targets) == 1 else f"{len(targets)} rollups"
+        self._ask(f"every task of {whose}", tasks)
 
     def action_run_due(self) -> None:
         """Run what is due."""

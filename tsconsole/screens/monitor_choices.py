@@ -10,12 +10,12 @@ from textual import on
 from textual.widgets import Input
 
 from tsconsole.health import STATES
+from tsconsole.marks import all_marked, hidden_marks
 from tsconsole.memory import described, restored
 from tsconsole.models import MonitorSnapshot, RollupStatus
 from tsconsole.monitor_view import View, visible
 from tsconsole.screens.rollup_screen import RollupScreen
 from tsconsole.session import Session
-from tsconsole.spoken_keys import spoken
 from tsconsole.widgets.operations_pane import OperationsPane
 from tsconsole.widgets.pane import Pane
 from tsconsole.widgets.strip import Strip
@@ -64,8 +64,7 @@ class MonitorChoices(RollupScreen[MonitorSnapshot]):
     def nothing_selected(self) -> str:  # type: ignore[override]
         """Why there is nothing to act on."""
         if self.marked and self.subject is not None:
-            shows = spoken("{clear} shows them")
-            return f"a filter hides the {len(self.marked)} marked rollups; {shows}"
+            return hidden_marks(len(self.marked), "rollups")
         return "no rollup is selected"
 
     @property
@@ -163,8 +162,7 @@ class MonitorChoices(RollupScreen[MonitorSnapshot]):
 
     def action_mark_all(self) -> None:
         """Mark every rollup that is shown; none when all of them are marked."""
-        shown = frozenset(rollup.id for rollup in self.operations_pane.shown)
-        self._mark(self.marked - shown if shown <= self.marked else self.marked | shown)
+        self._mark(all_marked(self.marked, [one.id for one in self.operations_pane.shown]))
 
     def action_zoom(self) -> None:
         """Give the focused pane all the room, or take it back."""

@@ -257,11 +257,7 @@ class RollupScreen(PollingScreen[Data]):
     ) -> None:
         """Do something to each of the rollups, one after the other, in the background."""
         targets = [rollup.target_table for rollup in rollups]
-        if len(targets) == 1:
-            self.start(verb, targets[0], work_of(targets[0]))
-        elif targets:
-            works = [(target, work_of(target)) for target in targets]
-            self.start(verb, f"{len(targets)} rollups", jobs.several(works))
+        self.start_each(verb, [(target, work_of(target)) for target in targets], "rollups")
 
     def _ask(
         self,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from rich.text import Text
 
 from tsconsole import jobs, operations, upkeep_jobs
 from tsconsole.action import Action
-from tsconsole.background import Connection
+from tsconsole.background import Connection, Work
 from tsconsole.formatting import (
     ABSENT,
     age,
@@ -27,6 +29,7 @@ from tsconsole.screens.base import bindings
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.screens.table_screen import TableScreen
 from tsconsole.spoken_keys import spoken
+from tsconsole.upkeep_jobs import set_interval
 from tsconsole.widgets.grid import BEGINNING, NEVER, Field, Grid, Look, named, words
 
 LATE = timedelta(minutes=5)
@@ -59,6 +62,7 @@ class ScheduleScreen(TableScreen[ScheduleSnapshot]):
                 is_problem=self._is_late,
                 noun="rollup",
                 words="reading …",
+                can_be_marked=True,
             ),
             Grid(
                 id="workers",
@@ -114,8 +118,8 @@ class ScheduleScreen(TableScreen[ScheduleSnapshot]):
         reason = super().why_not(action)
         if reason is not None:
             return reason
-        if action.name in ("interval", "switch", "run_now") and self.main.selected is None:
-            return "no rollup is selected"
+        if action.name in ("interval", "switch", "run_now"):
+            return self.nothing_chosen(self.main)
         is_absent = self.data is not None and self.data.cron == "absent"
         if action.name in ("cron", "cron_remove") and is_absent:
             return "pg_cron is not on this server"
@@ -135,34 +139,36 @@ class ScheduleScreen(TableScreen[ScheduleSnapshot]):
             self.go_to_rollup(row.target_table)
 
     def action_interval(self) -> None:
-        """Change how often the rollup is due."""
-        rollup = self.main.selected
-        if rollup is None:
+        """Change how often the chosen rollups are due."""
+        rollups = self.main.chosen
+        if not rollups:
             return
-        target = rollup.target_table
+        targets = [rollup.target_table for rollup in rollups]
 
         def change(interval: str | None) -> None:
             if interval is not None:
-                work = upkeep_jobs.set_interval(target, interval)
-                self.start("schedule", target, work)
+                self._each("schedule", targets, partial(set_interval, interval=interval))
 
-        question = Text.assemble("Run ", (target, "bold"), " every (30s, 5m, 1h, 1 day)")
-        value = short_interval(rollup.refresh_interval)
+        who = targets[0] if len(targets) == 1 else f"{len(targets)} rollups"
+        question = Text.assemble("Run ", (who, "bold"), " every (30s, 5m, 1h, 1 day)")
+        value = short_interval(rollups[0].refresh_interval)
         self.app.push_screen(AskScreen("Interval", question, value, _problem), change)
 
     def action_switch(self) -> None:
-        """Take the rollup out of the schedule, or back into it."""
-        rollup = self.main.selected
-        if rollup is not None:
-            is_paused = not rollup.is_active
-            verb = "resume" if is_paused else "pause"
-            self.start(verb, rollup.target_table, jobs.pause(rollup.target_table, is_paused))
+        """Take the chosen rollups out of the schedule; when all are out, back into it."""
+        active = [rollup.target_table for rollup in self.main.chosen if rollup.is_active]
+        if active:
+            self._each("pause", active, partial(jobs.pause, is_paused=False))
+        else:
+            paused = [rollup.target_table for rollup in self.main.chosen]
+            self._each("resume", paused, partial(jobs.pause, is_paused=True))
 
     def action_run_now(self) -> None:
-        """Run the rollup until nothing is left to do."""
-        rollup = self.main.selected
-        if rollup is not None:
-            self.start("run", rollup.target_table, jobs.run(rollup.target_table))
+        """Run the chosen rollups until nothing is left to do."""
+        self._each("run", [rollup.target_table for rollup in self.main.chosen], jobs.run)
+
+    def _each(self, verb: str, targets: Sequence[str], work_of: Callable[[str], Work]) -> None:
+        self.start_each(verb, [(target, work_of(target)) for target in targets], "rollups")
 
     def action_cron(self) -> None:
         """Have pg_cron run what is due."""

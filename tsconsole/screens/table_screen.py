@@ -12,7 +12,9 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import DataTable, Input
 
+from tsconsole.action import Action
 from tsconsole.background import Operation
+from tsconsole.marks import hidden_marks
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.polling_screen import PollingScreen
 from tsconsole.session import Session
@@ -171,8 +173,36 @@ class TableScreen(PollingScreen[Data]):
         for lower in self.query("#lower"):
             lower.display = wanted is not self.main
 
+    def why_not(self, action: Action) -> str | None:
+        """Marks need a row that can be marked."""
+        reason = super().why_not(action)
+        if reason is None and action.name in ("mark", "mark_all"):
+            if not self.focused_grid.can_be_marked:
+                return "nothing is done to several of these at once"
+            if not self.focused_grid.shown:
+                return f"there is no {self.focused_grid.noun}"
+        return reason
+
+    def nothing_chosen(self, grid: Grid[Any]) -> str | None:
+        """Why an action has no row to act on; None when it has."""
+        if grid.chosen:
+            return None
+        if grid.marked:
+            return hidden_marks(len(grid.marked), grid.nouns)
+        return f"no {grid.noun} is selected"
+
+    def action_mark(self) -> None:
+        """Mark the row under the cursor, or no longer."""
+        self.focused_grid.toggle_mark()
+        self.refresh_bindings()
+
+    def action_mark_all(self) -> None:
+        """Mark every row that is shown, or none."""
+        self.focused_grid.toggle_all_marks()
+        self.refresh_bindings()
+
     def action_back(self) -> None:
-        """Take back the filter, then the zoom, then the screen."""
+        """Take back the filter, then the marks, then the zoom, then the screen."""
         was_typing = self.query_one("#filter").display
         grid = self._close_filter() if was_typing else self.focused_grid
         if was_typing:
@@ -180,6 +210,8 @@ class TableScreen(PollingScreen[Data]):
             grid.table.focus()
         elif grid.widen():
             grid.table.focus()
+        elif grid.unmark():
+            self.refresh_bindings()
         elif self.has_class("-zoomed"):
             self.action_zoom()
         else:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from tsconsole.formatting import countdown
 from tsconsole.polling import PollFailure
-from tsconsole.spoken_keys import spoken
+from tsconsole.spoken_keys import key_of
 from tsconsole.widgets.line import Line, justified
 
 _WHERE = re.compile(
@@ -34,7 +34,7 @@ class Banner(Line):
             return
         left = countdown(timedelta(seconds=max(failure.next_try - now, 0) + 0.999))
         right = Text(
-            "connecting …" if left == "now" else f"next try in {left}   {spoken('{refresh}')} now"
+            "connecting …" if left == "now" else f"next try in {left}   {key_of('refresh')} now"
         )
         what = "✗ SERVER LOST  " if failure.is_lost else "✗ POLL FAILED  "
         if not is_live:

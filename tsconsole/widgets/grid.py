@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tsconsole.filtering import hidden_words, passes
 from tsconsole.formatting import fit_names, shorten
+from tsconsole.marks import all_marked, marked_words
 from tsconsole.spoken_keys import spoken
 from tsconsole.themes import Palette, palette
 from tsconsole.widgets.live_table import Column
@@ -73,12 +74,17 @@ class Grid(Pane, Generic[Row]):
         noun: str = "row",
         nouns: str | None = None,
         words: str = "Nothing here.",
+        can_be_marked: bool = False,
     ) -> None:
         super().__init__(id=id)
         self.number, self.title = number, title
         self.fields = fields
         self.key, self.text, self.is_problem = key, text, is_problem
         self.noun, self.nouns, self.words = noun, nouns or f"{noun}s", words
+        self.can_be_marked = can_be_marked
+        """Whether actions can be done to several rows at once."""
+        self.marked: frozenset[str] = frozenset()
+        """The keys of the marked rows."""
         self.about = ""
         """What the rows belong to, for the title."""
         self.below = ""
@@ -96,6 +102,34 @@ class Grid(Pane, Generic[Row]):
         """The row under the cursor; never one that is hidden."""
         key = self.table.selected
         return next((row for row in self.shown if self.key(row) == key), None)
+
+    @property
+    def chosen(self) -> list[Row]:
+        """The rows that an action is done to: the marked ones that are shown; where none is marked,
+        the one under the cursor."""
+        if self.marked:
+            return [row for row in self.shown if self.key(row) in self.marked]
+        return [self.selected] if self.selected is not None else []
+
+    def toggle_mark(self) -> None:
+        """Mark the row under the cursor, or no longer, and go on to the next."""
+        if self.can_be_marked and self.selected is not None:
+            self.marked ^= {self.key(self.selected)}
+            self.draw()
+            self.table.go_down()
+
+    def toggle_all_marks(self) -> None:
+        """Mark every row that is shown; none when all of them are marked."""
+        if self.can_be_marked:
+            self.marked = all_marked(self.marked, [self.key(row) for row in self.shown])
+            self.draw()
+
+    def unmark(self) -> bool:
+        """Take every mark away; False when there was none."""
+        was_marked = bool(self.marked)
+        self.marked = frozenset()
+        self.draw()
+        return was_marked
 
     @property
     def is_narrowed(self) -> bool:
@@ -133,6 +167,8 @@ class Grid(Pane, Generic[Row]):
         room = self.size.width - self.table.scrollbar_size_vertical
         if room <= 0 or self._now is None:
             return
+        if self.marked:
+            self.marked &= frozenset(map(self.key, self._all))
         fields, widths = self._laid_out(room)
         columns = [
             Column(field.key, self._label(field), widths[field.key], field.right)
@@ -163,6 +199,7 @@ class Grid(Pane, Generic[Row]):
         parts = [self.about, count]
         reasons = ["problems only"] * self.problems_only
         reasons += [f"filter “{self.filter}”"] * bool(self.filter)
+        parts.append(marked_words(self.marked, [self.key(row) for row in self.shown]))
         parts.append(hidden_words(total - len(self.shown), reasons))
         self.set_titles(" · ".join(filter(None, parts)), self.below)
 
@@ -178,6 +215,8 @@ class Grid(Pane, Generic[Row]):
 
     def _laid_out(self, room: int) -> tuple[list[Field[Row]], dict[str, int]]:
         fields = [field for field in self.fields if room >= field.from_room]
+        if self.marked:
+            fields.insert(0, Field("mark", "", 1, self._mark))
         widths = {field.key: field.width for field in fields}
         rest = room - sum(widths.values()) - PADDING * len(fields)
         flexible = [field.key for field in fields if not field.width]
@@ -189,6 +228,9 @@ class Grid(Pane, Generic[Row]):
         if field.name is None:
             return {}
         return fit_names([field.name(row) for row in self.shown], widths[field.key])
+
+    def _mark(self, row: Row, look: Look) -> Text:
+        return Text("●" if self.key(row) in self.marked else "", look.colours.accent)
 
     def _label(self, field: Field[Row]) -> str:
         arrow = ("▲" if self.is_reversed else "▼") if field.key == self.sorted_by else ""

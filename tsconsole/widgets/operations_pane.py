@@ -21,6 +21,7 @@ from tsconsole.formatting import (
 )
 from tsconsole.health import STATE, reason
 from tsconsole.intervals import short_interval
+from tsconsole.marks import marked_words
 from tsconsole.models import RollupStatus
 from tsconsole.monitor_view import View
 from tsconsole.spoken_keys import spoken
@@ -115,12 +116,8 @@ class OperationsPane(Pane):
         noun = "rollup" if self._total == 1 else "rollups"
         words = f"{self._total} {noun} · {self._view.words}"
         shown = {rollup.id for rollup in self._rollups}
-        if self._marked:
-            words += f" · {len(self._marked)} marked"
-            if unseen := len(self._marked - shown):
-                words += f", {unseen} of them hidden"
         hidden = self._view.hidden_words(self._total - len(self._rollups))
-        words += f" · {hidden}" if hidden else ""
+        words = " · ".join(filter(None, (words, marked_words(self._marked, shown), hidden)))
         below, rollup = "", self.selected
         if rollup is not None:
             why = one_line(reason(rollup))

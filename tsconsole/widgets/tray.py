@@ -9,7 +9,7 @@ from rich.text import Text
 
 from tsconsole.background import Operation
 from tsconsole.formatting import age
-from tsconsole.spoken_keys import spoken
+from tsconsole.spoken_keys import key_of
 from tsconsole.themes import palette
 from tsconsole.widgets.line import Line, fitting, justified
 
@@ -35,7 +35,7 @@ class Tray(Line):
         if len(operations) > 1:
             parts.insert(0, Text(f"{len(operations)} operations", style="bold"))
         right = Text.assemble(
-            (spoken("{cancel}"), f"bold {colours.accent}"), (" Cancel", colours.muted)
+            (key_of("cancel"), f"bold {colours.accent}"), (" Cancel", colours.muted)
         )
         width = self.size.width or self.app.size.width - 2
         parts[0].truncate(max(width - right.cell_len - 2, 0), overflow="ellipsis")
