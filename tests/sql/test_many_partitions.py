@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import psycopg
 import pytest
@@ -162,3 +162,24 @@ def test_a_step_looks_into_some_hundred_partitions_at_most(db: Connection) -> No
     assert all(end - start < timedelta(hours=500) for start, end in steps)
     assert db.execute("select * from silver.verify_rollup('silver.m_1m')").fetchall() == []
     assert value(db, "select count(*) from silver.m_1m") == 8
+
+
+def test_thousands_of_gaps_between_partitions_are_found_soon(db: Connection) -> None:
+    """Every second of 10,000 partitions is there, by what is said of it."""
+    make_rollup(db)
+    hours = "timestamptz '2020-01-01Z' + i * interval '1 hour'"
+    db.execute(
+        "create or replace function tsconsole.uncovered(config silver.timeseries_rollup_config,"
+        " wanted tstzmultirange) returns tstzmultirange language sql volatile as $$ select wanted -"
+        f" (select range_agg(tstzrange({hours}, {hours} + interval '1 hour'))"
+        " from generate_series(0, 9998, 2) i) $$"
+    )
+    db.execute("set statement_timeout = '2s'")
+    [[gaps, first, last]] = db.execute(
+        "select count(*), min(lower(m)), max(upper(m)) from tsconsole.missing_partitions("
+        "tsconsole.rollup('silver.m_1h'),"
+        f" (select array_agg({hours} order by i) from generate_series(0, 10000) i),"
+        " tstzrange('2020-01-01Z', '2021-01-01Z')) m"
+    ).fetchall()
+    assert (gaps, first) == (4392, datetime(2020, 1, 1, 1, tzinfo=timezone.utc))
+    assert last == datetime(2021, 1, 1, tzinfo=timezone.utc)
