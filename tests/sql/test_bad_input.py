@@ -100,6 +100,7 @@ def laddered(dsn: str, template: str) -> Iterator[psycopg.Connection]:
         ({"alert_threshold": "-1 s"}, "TS001", "negative"),
         ({"source_table_name": None}, "TS001", "is not a table or a view"),
         ({"bucket_origin": "infinity"}, "TS001", "bucket_origin"),
+        ({"dimensions": "{{device},{site}}"}, "TS001", "dimensions is an array of arrays"),
     ],
     ids=lambda given: next(iter(given.items())).__repr__()[:50] if isinstance(given, dict) else "",
 )  # fmt: skip
@@ -212,6 +213,7 @@ def test_a_ladder_is_made_whole_or_not_at_all(readings: psycopg.Connection) -> N
 
     refuse_ladder("TS001", "rollup_intervals is empty", rollup_intervals="{}")
     refuse_ladder("TS001", "rollup_intervals is empty", rollup_intervals=None)
+    refuse_ladder("TS001", "an array of arrays", rollup_intervals="{{1 hour},{2 hours}}")
     refuse_ladder("TS001", "2 rollup_intervals and 1 retention", retention_periods="{1 day}")
     refuse_ladder("TS004", "not made of whole", rollup_intervals="{1 hour,1 minute}")
     refuse_ladder("TS003", "exists already", rollup_intervals="{1 hour,60 minutes}")
@@ -229,6 +231,10 @@ def test_a_ladder_is_made_whole_or_not_at_all(readings: psycopg.Connection) -> N
         ("select silver.perform_rollup('a; drop table raw.readings')", "TS002", "there is no"),
         ("select silver.perform_rollup('\"')", "TS002", "there is no table"),
         ("select silver.perform_rollup('')", "TS002", "there is no table"),
+        ("select silver.perform_rollup('other.silver.r1h')", "TS002", "there is no table"),
+        ("select silver.perform_rollup('a.b.c.d')", "TS002", "there is no table a.b.c.d"),
+        ("select silver.log_rollup_success(null, now(), now(), 1)", "TS001", "needs a table"),
+        ("select silver.log_rollup_success('t', now(), now(), -1)", "TS001", "needs a table"),
         ("select silver.perform_step('raw.readings')", "TS002", "raw.readings is not a rollup"),
         ("select silver.perform_step(null::text)", "TS002", "null is not a rollup"),
         ("select silver.retry_rollup('raw.readings')", "TS002", "is not a rollup"),

@@ -99,6 +99,39 @@ def test_times_that_are_no_times_break_no_step(db: psycopg.Connection) -> None:
         assert_verified(db, f"silver.{target}")
 
 
+@pytest.mark.parametrize("width", ["1 hour", "1 month"])
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+@pytest.mark.parametrize("kind", ["timestamptz", "timestamp"])
+def test_times_at_the_ends_of_time_are_in_no_bucket(
+    db: psycopg.Connection, kind: str, zone: str, width: str
+) -> None:
+    """One garbled row neither keeps others from being read live nor steps from working."""
+    db.execute(f"create table raw.m (ts {kind}, v integer); create index on raw.m (ts)")
+    db.execute(
+        "insert into raw.m select now() - i * interval '1 hour', i from generate_series(1, 99) i"
+    )
+    create(db, "raw.m", "r", width, timezone=zone)
+    create(db, "silver.r", "above", "1 year", timezone=zone)
+    run(db)
+    db.execute(
+        "insert into raw.m select t, 0 from unnest(array['4713-01-01 BC', '4700-02-03 BC', "
+        f"'290000-01-02', '294276-12-31']::{kind}[]) t"
+    )
+    db.execute("insert into raw.m select now() - interval '50 hours', 1")
+    for view in ("silver.r_live", "silver.live(null::silver.r)", "silver.above_live"):
+        # The second row is in a bucket: further from now than anybody measures, but computable.
+        assert value(db, f"select sum(rollup_count) from {view}") == 101, view
+    run(db)
+    assert_verified(db, "silver.r")
+    ends = "timestamptz '294276-12-31', timestamptz 'infinity'"
+    for call in (f"verify_rollup('silver.r', {ends})", f"repair_rollup('silver.r', {ends})",
+                 f"invalidate('silver.r', {ends})", f"live(null::silver.r, {ends})"):  # fmt: skip
+        db.execute(f"select * from silver.{call}")
+    db.execute("select silver.invalidate('silver.r', '4713-01-01 BC', '294276-12-31')")
+    run(db)
+    assert_verified(db, "silver.r")
+
+
 @pytest.mark.parametrize(("width", "zone"), [
     ("1 minute", "UTC"), ("1 day", "Europe/Berlin"), ("1 month", "UTC"),
     ("1 year", "UTC")])  # fmt: skip

@@ -92,8 +92,8 @@ as $$
 -- No SET clause: this is about the caller's search path, so everything here is qualified.
 begin
     return pg_catalog.to_regclass(name);
-exception when invalid_name then
-    -- Up to 15 a name that cannot be parsed is an error and not null.
+exception when invalid_name or syntax_error or feature_not_supported then
+    -- Up to 15 a name that cannot be parsed is an error and not null; one of too many parts, or of another database, always is.
     return null;
 end;
 $$;
@@ -192,6 +192,15 @@ return timestamptz '4700-01-01 00:00:00+00 BC';
 comment on function tsconsole.earliest_time() is
 'Rows before this count as rows at -infinity do: they are in no bucket. It leaves room for arithmetic above PostgreSQL''s smallest time.
 Example: select tsconsole.earliest_time();';
+
+
+create or replace function tsconsole.latest_time() returns timestamptz
+language sql immutable parallel safe
+return timestamptz '290000-01-01 00:00:00+00';
+
+comment on function tsconsole.latest_time() is
+'Rows from this on count as rows at infinity do: they are in no bucket. Further from the origin of the buckets PostgreSQL cannot compute.
+Example: select tsconsole.latest_time();';
 
 
 create or replace function tsconsole.pending_table(rollup_id bigint) returns text

@@ -16,7 +16,9 @@ declare
     item_number integer := 0;
     planned record;
 begin
-    if array_position(wanted, null) is not null then
+    if array_ndims(wanted) > 1 then
+        raise exception 'dimensions is an array of arrays' using errcode = 'TS001', hint = 'Use a plain array, such as {device_id,site}.';
+    elsif array_position(wanted, null) is not null then
         raise exception 'dimensions has a null among them' using errcode = 'TS001', hint = 'Leave it out, or name a column of the source.';
     end if;
     foreach item in array wanted loop

@@ -134,7 +134,7 @@ begin
         tsconsole.column_to_axis(config, format('%s(s.%I)', direction, (config).time_column)),
         tsconsole.qualified_name(coalesce(relation, (config).source_table)),
         tsconsole.range_condition(config, 's', '$1', '$2'))
-    into edge using greatest(lo, tsconsole.earliest_time()), least(hi, timestamptz '294276-12-31 00:00:00+00');
+    into edge using greatest(lo, tsconsole.earliest_time()), least(hi, tsconsole.latest_time());
     return edge;
 end;
 $$;

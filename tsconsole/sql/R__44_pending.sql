@@ -35,7 +35,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    lo timestamptz := tsconsole.bucket_floor(config, greatest(from_time, tsconsole.earliest_time()));
+    lo timestamptz := tsconsole.bucket_floor(config, least(greatest(from_time, tsconsole.earliest_time()), tsconsole.latest_time()));
     hi timestamptz := tsconsole.bucket_ceiling(config, least(to_time, tsconsole.axis_clock(config) + interval '1 day'));
 begin
     -- Never clipped at the watermark: it may be moving in a transaction that cannot be seen. A day ahead is out of its reach.
@@ -120,8 +120,8 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    lo timestamptz := case when isfinite(from_time) then tsconsole.bucket_floor(config, from_time) else from_time end;
-    hi timestamptz := case when isfinite(to_time) then tsconsole.bucket_ceiling(config, to_time) else to_time end;
+    lo timestamptz := case when from_time >= tsconsole.earliest_time() and from_time < tsconsole.latest_time() then tsconsole.bucket_floor(config, from_time) else from_time end;
+    hi timestamptz := case when to_time >= tsconsole.earliest_time() and to_time < tsconsole.latest_time() then tsconsole.bucket_ceiling(config, to_time) else to_time end;
 begin
     if to_time <= config.first_bucket then
         raise notice '% begins at %, after the range', config.target_name, config.first_bucket;

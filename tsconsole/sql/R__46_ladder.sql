@@ -32,6 +32,8 @@ declare
 begin
     if coalesce(cardinality(rollup_intervals), 0) = 0 then
         raise exception 'rollup_intervals is empty' using errcode = 'TS001', hint = 'For example: {1 minute,1 hour,1 day}.';
+    elsif array_ndims(rollup_intervals) > 1 then
+        raise exception 'rollup_intervals is an array of arrays' using errcode = 'TS001', hint = 'For example: {1 minute,1 hour,1 day}.';
     elsif target_prefix is null or array_position(rollup_intervals, null) is not null then
         raise exception '%', case when target_prefix is null then 'target_prefix is null' else 'rollup_intervals has a null among them' end
             using errcode = 'TS001', hint = 'For example: rollup_intervals {1 minute,1 hour}, target_prefix meters.';

@@ -125,7 +125,7 @@ as $$
         case when count(d.position) = 0 then 'true' else 'whole' end,
         string_agg(format(', case when not whole then u%s end', u.ordinal), '' order by d.position) filter (where d.position is not null),
         tsconsole.column_to_axis(config, tsconsole.bucket_expression(config, 'at')),
-        (config).first_bucket)
+        greatest((config).first_bucket, tsconsole.earliest_time()))
     from (select 1) one
     left join tsconsole.rollup_dimension d on d.rollup_id = (config).id
     left join tsconsole.tracked_dimensions((config).source_table, (config).time_column) u on u.expression = d.expression;

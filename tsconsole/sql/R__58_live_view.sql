@@ -78,12 +78,12 @@ declare
 begin
     own_stale := format(
         'select p.lo, p.hi, p.all_series%s from %s p union all '
-        'select greatest(c.last_processed_time, c.first_bucket, tsconsole.earliest_time()), ''infinity'', true%s from silver.timeseries_rollup_config c where c.id = %s',
+        'select greatest(c.last_processed_time, c.first_bucket, tsconsole.earliest_time()), tsconsole.latest_time(), true%s from silver.timeseries_rollup_config c where c.id = %s',
         tsconsole.series_columns(config, 'p.d%s'), tsconsole.pending_table(config.id), no_series, config.id);
     if parent.id is not null then
         from_below := format(
             ' union all select tsconsole.bucket_start(%1$L::interval, s."stale from", %2$L, %3$L::timestamptz), '
-            'case when isfinite(s."stale to") then tsconsole.bucket_ceiling(%1$L::interval, s."stale to", %2$L, %3$L::timestamptz) else ''infinity'' end, %4$s%5$s '
+            'case when s."stale to" < tsconsole.latest_time() then tsconsole.bucket_ceiling(%1$L::interval, s."stale to", %2$L, %3$L::timestamptz) else tsconsole.latest_time() end, %4$s%5$s '
             'from (select p.lo as "stale from", p.hi as "stale to", p.all_series as "stale whole"%6$s from tsconsole.stale_%7$s p) s',
             config.rollup_interval, tsconsole.bucket_zone(config), config.bucket_origin,
             case when no_series = '' then 'true' else 's."stale whole"' end,

@@ -24,9 +24,9 @@ begin
     end if;
     perform tsconsole.check_has_live_view(config);
     -- A stable function reads in the snapshot of the query that calls it, so this equals GROUP BY in that query.
-    lo := case when from_time > tsconsole.earliest_time() and isfinite(from_time) then tsconsole.bucket_ceiling(config, from_time)
-               when from_time = 'infinity' then from_time else '-infinity' end;
-    hi := case when to_time > tsconsole.earliest_time() and isfinite(to_time) then tsconsole.bucket_ceiling(config, to_time)
+    lo := case when from_time > tsconsole.earliest_time() and from_time < tsconsole.latest_time() then tsconsole.bucket_ceiling(config, from_time)
+               when from_time >= tsconsole.latest_time() then 'infinity' else '-infinity' end;
+    hi := case when to_time > tsconsole.earliest_time() and to_time < tsconsole.latest_time() then tsconsole.bucket_ceiling(config, to_time)
                when to_time <= tsconsole.earliest_time() then '-infinity' else 'infinity' end;
     return query execute tsconsole.typed_query(config, tsconsole.bounded_live_query(config)) using lo, hi;
 end;

@@ -156,17 +156,26 @@ Example: see silver.perform_step.';
 
 
 create or replace function silver.log_rollup_success(table_name text, start_time timestamptz, end_time timestamptz, records_processed bigint) returns bigint
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    insert into silver.timeseries_refresh_log (rollup_id, table_name, start_time, end_time, records_processed, rows_read)
+declare
+    entry bigint;
+begin
+    if table_name is null or start_time is null or end_time is null or records_processed is null or records_processed < 0 then
+        raise exception 'a run in the log needs a table, a start, an end and a number of records' using
+            errcode = 'TS001', hint = 'For example: select silver.log_rollup_success(''silver.meters_1h'', now() - interval ''2 seconds'', now(), 6000);';
+    end if;
+    insert into silver.timeseries_refresh_log as l (rollup_id, table_name, start_time, end_time, records_processed, rows_read)
     select (select c.id from silver.timeseries_rollup_config c
             where log_rollup_success.table_name in (c.target_name, tsconsole.qualified_name(c.target_table))),
            log_rollup_success.table_name, log_rollup_success.start_time, log_rollup_success.end_time,
            log_rollup_success.records_processed, log_rollup_success.records_processed
-    returning id;
+    returning l.id into entry;
+    return entry;
+end;
 $$;
 
 comment on function silver.log_rollup_success(text, timestamptz, timestamptz, bigint) is
-'Writes a run that was made outside the engine into the refresh log. records_processed: rows read from the source. Returns the id of the entry.
+'Writes a run that was made outside the engine into the refresh log. records_processed: rows read from the source. Returns the id of the entry. TS001 when something is null or negative.
 Example: select silver.log_rollup_success(''silver.meters_1h'', now() - interval ''2 seconds'', now(), 6000);';

@@ -138,7 +138,7 @@ begin
         'unnest(range_agg(tstzrange(p.lo, p.hi))) as r '
         'from (select * from %s p where p.lo < $1 order by p.lo desc limit 100000) p group by p.kind) q '
         'order by upper(q.r) desc limit $2', tsconsole.pending_table(config.id))
-    using config.last_processed_time, pending_ranges.max_ranges;
+    using config.last_processed_time, greatest(pending_ranges.max_ranges, 0);
 exception when undefined_table then
     -- The rollup is being dropped.
     return;

@@ -22,8 +22,8 @@ begin
         perform tsconsole.check_range(from_time, to_time);
     end if;
     perform tsconsole.say_what_is_covered(config, coalesce(from_time, '-infinity'), coalesce(to_time, 'infinity'));
-    lo := greatest(tsconsole.bucket_floor(config, nullif(from_time, '-infinity')), config.first_bucket, tsconsole.kept_before(config));
-    stops := least(tsconsole.bucket_ceiling(config, nullif(to_time, 'infinity')), config.last_processed_time);
+    lo := greatest(tsconsole.bucket_floor(config, least(nullif(from_time, '-infinity'), tsconsole.latest_time())), config.first_bucket, tsconsole.kept_before(config));
+    stops := least(tsconsole.bucket_ceiling(config, case when to_time < tsconsole.latest_time() then to_time end), config.last_processed_time);
     -- Begin where there is anything to compare.
     lo := greatest(lo, tsconsole.bucket_floor(config, least(
         tsconsole.edge_row(config, 'min', lo, stops), tsconsole.edge_row(config, 'min', lo, stops, target))));
