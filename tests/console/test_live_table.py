@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from rich.segment import Segment
 from rich.text import Text
 from textual.app import App, ComposeResult
+from textual.strip import Strip
+from textual.widgets import DataTable
+from textual.widgets.data_table import RowKey
 
 from tsconsole.widgets.live_table import KEPT_CELLS, KEPT_LINES, Column, LiveTable
 
@@ -61,3 +65,27 @@ async def test_what_was_drawn_before_does_not_pile_up() -> None:
         assert 0 < len(table._cell_render_cache) <= KEPT_CELLS
         for cache in table._row_renderable_cache, table._row_render_cache, table._line_cache:
             assert 0 < len(cache) <= KEPT_LINES
+
+
+async def test_a_row_looks_as_textual_draws_it() -> None:
+    app = TableApp()
+    async with app.run_test(size=(60, 10)) as pilot:
+        table = app.query_one(LiveTable)
+        table.lay_out([Column("a", "A", 8), Column("b", "B", 8, right=True), Column("c", "C", 9)])
+        whole = [
+            Text("plain"),
+            Text("right", "bold red", justify="right"),
+            Text.assemble(("bar", "green"), " 3"),
+        ]
+        cut = [Text("much too long", "dim"), Text("much too long", justify="right"), Text("")]
+        table.show({"whole": whole, "cut": cut})
+        await pilot.pause()
+        for key in map(RowKey, ("whole", "cut")):
+            places = (key, 0, table.rich_style, table.cursor_coordinate, table.hover_coordinate)
+            own = table._render_line_in_row(*places)
+            theirs = DataTable._render_line_in_row(table, *places)
+            assert drawn(own) == drawn(theirs)
+
+
+def drawn(parts: tuple[list[list[Segment]], list[list[Segment]]]) -> list[Segment]:
+    return list(Strip(segment for cell in parts[1] for segment in cell).simplify())
