@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -35,6 +36,8 @@ from tsconsole.themes import DARK, LIGHT
 POLL_TIMEOUT = 4.0
 """Seconds that a refresh waits for a connection before it calls the server lost."""
 
+SETTLED = 2.0
+"""What is there after so many seconds stays: to search it for garbage would hold up keys."""
 STYLES = sorted((Path(__file__).parent / "widgets").glob("*.tcss"))
 
 
@@ -90,6 +93,7 @@ class TsConsole(EarlyKeys):
         """Connect, and leave cleanly when the terminal goes away."""
         if not self.is_headless:
             leave_with_the_terminal(self.exit)
+            self.set_timer(SETTLED, gc.freeze)
         await self.database.open()
         self.push_screen(self.first_screen())
         if self.config.theme not in {None, "dark", "light", *self.available_themes}:

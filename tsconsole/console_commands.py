@@ -15,6 +15,9 @@ from tsconsole.output import Output
 from tsconsole.recorder import Recorder
 from tsconsole.server_choice import configuration
 
+GARBAGE = (5000, 10, 10)
+"""How many new objects make Python search for garbage: of the young, the older, and all."""
+
 
 def console(arguments: Namespace, output: Output) -> int:
     """Open the console."""
@@ -30,6 +33,8 @@ def console(arguments: Namespace, output: Output) -> int:
 
     gc.freeze()
     gc.enable()
+    # Nearly all that the console throws away goes without a search; a search holds up keys.
+    gc.set_threshold(*GARBAGE)
     choices = [settings_for(config, profile=name) for name in config.profiles]
     memory = default_path() if config.console.remember else None
     recorder = Recorder(arguments.record) if getattr(arguments, "record", None) else None
