@@ -147,15 +147,20 @@ as $$
         row_name, k.key, k.time_type, u.arguments,
         case when not u.is_plain then ' set extra_float_digits = 1 set datestyle = ''ISO'' set timezone = ''UTC''' end, format($body$
 declare
-    granule pg_catalog.text collate pg_catalog."C" := case when pg_catalog.isfinite(at) then %1$s end;
+    granule pg_catalog.text collate pg_catalog."C";
     series pg_catalog.text collate pg_catalog."C";
     remembered pg_catalog.text collate pg_catalog."C";
     logged pg_catalog.int4;
 begin
+    -- Mostly the bucket is that of the row before: every further expression would be felt in a COPY.
     -- A setting is null before its first use, and empty after a transaction that used it.
-    if granule is null or granule operator(pg_catalog.=) pg_catalog.current_setting('tsconsole.late_%7$s_%2$s', true) then
+    if (%1$s) operator(pg_catalog.=) pg_catalog.current_setting('tsconsole.late_%7$s_%2$s', true) collate pg_catalog."C" then
         return false;
-    elsif at operator(pg_catalog.<@) nullif(pg_catalog.current_setting('tsconsole.bulk_%2$s', true), '')::pg_catalog.%3$s then
+    elsif pg_catalog.isfinite(at) is not true then
+        return false;
+    end if;
+    granule := %1$s;
+    if at operator(pg_catalog.<@) nullif(pg_catalog.current_setting('tsconsole.bulk_%2$s', true), '')::pg_catalog.%3$s then
         -- Its bucket was queued whole, like every bucket that the range touches.
         perform pg_catalog.set_config('tsconsole.late_%7$s_%2$s', granule, true);
         return false;
