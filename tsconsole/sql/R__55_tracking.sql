@@ -265,7 +265,7 @@ begin
     -- Disabled and enabled again, a trigger that fired always fires on origin only: somebody wrote without it meanwhile.
     return (
     with wanted as (
-        select format('tsconsole_%s_%s', tsconsole.tracking_key(source, has_triggers.time_column), e.event) as name, e.event <> 'truncate' as is_cloned
+        select format('tsconsole_%s_%s', tsconsole.tracking_key(source, has_triggers.time_column), e.event)::name as name, e.event <> 'truncate' as is_cloned
         from unnest(array['insert', 'update', 'delete', 'truncate']) e (event)
     ), present_partitions as materialized (
         select p.partition from tsconsole.present_partitions(source) p
@@ -276,9 +276,10 @@ begin
            or t.tgenabled = 'O' and not pg_has_role((select c.relowner from pg_class c where c.oid = source), 'usage')
     )
     select count(*) = 4 and (
-        select 3 * (select count(*) from present_partitions) = count(*)
-        from pg_trigger t join own on t.tgname = own.name and t.tgenabled = own.tgenabled
-        where own.is_cloned and t.tgrelid in (select p.partition from present_partitions p))
+        -- By index, one partition after the other: for 2,500 the planner's own way takes a second, and each step asks.
+        select coalesce(bool_and((select count(*) = 3 from own join pg_trigger t on t.tgname = own.name and t.tgenabled = own.tgenabled
+                                  where own.is_cloned and t.tgrelid = p.partition)), true)
+        from present_partitions p)
     from own);
 end;
 $$;

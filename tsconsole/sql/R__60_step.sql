@@ -297,7 +297,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if exists (select from tsconsole.source_partition s
-               where s.source_table = (config).source_table and row(s.partition, s.file_node, s.attached_by)::text <> all (partitions_before)) then
+               where s.source_table = (config).source_table
+                 and row(s.partition, s.file_node, s.attached_by)::text not in (select p from unnest(partitions_before) p)) then
         raise exception 'a partition of % was dropped or changed, and it is not noted yet', (config).source_name using
             errcode = 'TS005', hint = 'The next step notes it.';
     end if;
@@ -319,7 +320,7 @@ declare
     kept_now tstzmultirange := tsconsole.kept_ranges(config);
 begin
     -- Against what this step read itself: a diff by another worker may have slipped in between.
-    if not partitions_before <@ tsconsole.partition_fingerprints((config).source_table) then
+    if exists (select p from unnest(partitions_before) p except select p from unnest(tsconsole.partition_fingerprints((config).source_table)) p) then
         raise exception 'a partition of % was dropped or changed during the step', (config).source_name using
             errcode = 'TS005', hint = 'The step was undone and is done again.';
     elsif (kept_now - kept) && tstzrange((range).lo, (range).hi) then
