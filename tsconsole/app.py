@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from textual.worker import Worker, WorkerState
 
 from tsconsole.background import Background, Operation
 from tsconsole.config import ConsoleConfig
-from tsconsole.database import Database, Settings, connected
+from tsconsole.database import Settings, connected
 from tsconsole.early_keys import EarlyKeys
 from tsconsole.faults import confess
 from tsconsole.health import plain_glyphs
@@ -28,13 +27,11 @@ from tsconsole.recorder import Recorder
 from tsconsole.screens.base import ConsoleScreen, Switch, still_running
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.connect import ConnectScreen
+from tsconsole.screens.monitor import MonitorScreen
 from tsconsole.session import Session, waking_clock
-from tsconsole.statements import StatementLog
+from tsconsole.start import POLL_TIMEOUT, Start
 from tsconsole.terminal import leave_with_the_terminal
 from tsconsole.themes import DARK, LIGHT
-
-POLL_TIMEOUT = 4.0
-"""Seconds that a refresh waits for a connection before it calls the server lost."""
 
 SETTLED = 2.0
 """What is there after so many seconds stays: to search it for garbage would hold up keys."""
@@ -68,9 +65,10 @@ class TsConsole(EarlyKeys):
         choices: Sequence[Settings] = (),
         memory: Path | None = None,
         recorder: Recorder | None = None,
+        start: Start | None = None,
     ) -> None:
         super().__init__()
-        self._recorder = recorder
+        self._recorder, self._start = recorder, start
         self.config = config or ConsoleConfig()
         self._read_only = read_only or self.config.read_only
         self._clock, self._ticks, self._memory = clock, ticks, memory
@@ -95,7 +93,13 @@ class TsConsole(EarlyKeys):
             leave_with_the_terminal(self.exit)
             self.set_timer(SETTLED, gc.freeze)
         await self.database.open()
-        self.push_screen(self.first_screen())
+        seen = await self._start.seen() if self._start else None
+        self._start = None
+        if seen is None:
+            self.push_screen(self.first_screen())
+        else:
+            self.session.server, snapshot = seen
+            self.push_screen(MonitorScreen(self.session, snapshot))
         if self.config.theme not in {None, "dark", "light", *self.available_themes}:
             known = ", ".join(sorted(self.available_themes))
             message = f"There is no theme {self.config.theme}. Those there are: {known}."
@@ -154,9 +158,8 @@ class TsConsole(EarlyKeys):
     def _prepare(self, settings: Settings) -> None:
         """Make what belongs to one server; nothing is connected yet."""
         settings = replace(settings, read_only=settings.read_only or self._read_only)
-        statements = StatementLog()
-        self.settings = settings
-        self.database = Database(settings, max_size=2, statements=statements, tape=self._recorder)
+        start = self._start or Start(settings, self._recorder)
+        self.settings, self.database, statements = settings, start.database, start.statements
         self.session = Session(
             partial(self.database.connection, POLL_TIMEOUT),
             Background(
@@ -220,11 +223,6 @@ class TsConsole(EarlyKeys):
             return
         self.fault = self.fault or error
         self.exit(1)
-
-
-def run_console(settings: Settings, config: ConsoleConfig | None = None, **options: Any) -> int:
-    """Run the console until it is left; returns the exit code."""
-    return asyncio.run(run_console_async(settings, config, **options))
 
 
 async def run_console_async(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import importlib
 import os
 import sys
 from argparse import Namespace
+from dataclasses import replace
 
 from tsconsole.actions import use_keys
 from tsconsole.config import Config, load_config, settings_for
+from tsconsole.database import Settings
 from tsconsole.errors import ArgumentError
 from tsconsole.memory import default_path
 from tsconsole.output import Output
@@ -27,25 +31,35 @@ def console(arguments: Namespace, output: Output) -> int:
         )
     config, settings = configuration(arguments)
     _before_textual(config)
+    return asyncio.run(_open(arguments, config, settings))
+
+
+async def _open(arguments: Namespace, config: Config, settings: Settings) -> int:
+    """Connect and look while a thread imports Textual and the screens: that takes as long."""
+    from tsconsole.start import Start
+
     # What is imported stays: looking through it for garbage would make the start longer.
     gc.disable()
-    from tsconsole.app import run_console
-
+    recorder = Recorder(arguments.record) if getattr(arguments, "record", None) else None
+    is_read_only = getattr(arguments, "read_only", False) or config.console.read_only
+    settings = replace(settings, read_only=settings.read_only or is_read_only)
+    start = Start(settings, recorder)
+    start.look(config.console.error_limit)
+    app = await asyncio.to_thread(importlib.import_module, "tsconsole.app")
     gc.freeze()
     gc.enable()
     # Nearly all that the console throws away goes without a search; a search holds up keys.
     gc.set_threshold(*GARBAGE)
-    choices = [settings_for(config, profile=name) for name in config.profiles]
-    memory = default_path() if config.console.remember else None
-    recorder = Recorder(arguments.record) if getattr(arguments, "record", None) else None
-    return run_console(
+    code: int = await app.run_console_async(
         settings,
         config.console,
         read_only=getattr(arguments, "read_only", False),
-        choices=choices,
-        memory=memory,
+        choices=[settings_for(config, profile=name) for name in config.profiles],
+        memory=default_path() if config.console.remember else None,
         recorder=recorder,
+        start=start,
     )
+    return code
 
 
 def replay(arguments: Namespace, output: Output) -> int:

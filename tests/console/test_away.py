@@ -140,14 +140,15 @@ async def test_a_read_only_profile_does_not_make_the_others_read_only(
     file.write_text(f'default_profile = "prod"\n[console]\nremember = false\n{profiles}')
     started: list[TsConsole] = []
 
-    def start(*arguments: Any, **options: Any) -> int:
+    async def start(*arguments: Any, **options: Any) -> int:
+        await options.pop("start").database.close()
         started.append(TsConsole(*arguments, **options))
         return 0
 
-    monkeypatch.setattr("tsconsole.app.run_console", start)
+    monkeypatch.setattr("tsconsole.app.run_console_async", start)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert main(["--config", str(file), *options]) == 0
+    assert await asyncio.to_thread(main, ["--config", str(file), *options]) == 0
     app = started[0]
     async with app.run_test(size=(120, 36)) as pilot:
         operator = Operator(app, pilot)

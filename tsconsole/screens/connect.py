@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from rich.text import Text
@@ -11,28 +10,19 @@ from textual.app import ComposeResult
 from textual.containers import Middle, Vertical
 from textual.message import Message
 
-from tsconsole import __version__, installer, operations
+from tsconsole import __version__
 from tsconsole.actions import Action
-from tsconsole.background import Connection
 from tsconsole.database import Settings
 from tsconsole.formatting import countdown
-from tsconsole.models import Extension, InstallPlan, SchemaState, ServerInfo
+from tsconsole.models import SchemaState
 from tsconsole.polling import Poller, PollFailure
 from tsconsole.screens.base import ConsoleScreen, bindings
 from tsconsole.session import Session
+from tsconsole.start import Findings, look_around
 from tsconsole.themes import palette
 from tsconsole.widgets.banner import cause
 from tsconsole.widgets.key_bar import KeyBar
 from tsconsole.widgets.line import Line
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a database has."""
-
-    server: ServerInfo
-    plan: InstallPlan
-    extensions: tuple[Extension, ...]
 
 
 class Connected(Message):
@@ -150,13 +140,3 @@ class ConnectScreen(ConsoleScreen[None]):
     def _post(self, message: Message) -> None:
         if self.is_attached:
             self.post_message(message)
-
-
-async def look_around(connection: Connection) -> Findings:
-    """See what a database has."""
-    server = await operations.server_info(connection)
-    plan = await installer.plan(connection)
-    # Only the installation shows them, and every query makes the start longer.
-    is_current = plan.state is SchemaState.CURRENT
-    extensions = [] if is_current else await operations.extensions(connection)
-    return Findings(server, plan, tuple(extensions))

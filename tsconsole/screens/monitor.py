@@ -36,8 +36,10 @@ class MonitorScreen(MonitorChoices):
     BINDINGS = bindings("monitor")
     AUTO_FOCUS = "#operations LiveTable"
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, first: MonitorSnapshot | None = None) -> None:
         super().__init__(session)
+        self._first = first
+        """What was read before there was a screen."""
         self._wanted: str | None = None
         """A rollup that was just created: the cursor goes there once it is listed."""
 
@@ -81,6 +83,9 @@ class MonitorScreen(MonitorChoices):
 
     async def fetch(self, connection: Connection) -> MonitorSnapshot:
         """Everything on the screen, in one round trip; partitions only when they are seen."""
+        first, self._first = self._first, None
+        if first is not None:
+            return first
         rollup, pane = self.operations_pane.selected, self.query_one(PartitionsPane)
         wants_partitions = pane.display and not self.has_class("-zoomed-operations")
         target = rollup.target_table if rollup and wants_partitions else None
