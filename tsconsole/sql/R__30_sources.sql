@@ -91,28 +91,43 @@ comment on function tsconsole.find_time_column(regclass, text) is
 Example: select tsconsole.find_time_column(''raw.readings'', null);';
 
 
-create or replace function tsconsole.has_time_index(source regclass, time_column text) returns boolean
-language sql stable
+create or replace function tsconsole.has_own_time_index(relation oid, time_column text) returns boolean
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with recursive tree as (
-        select has_time_index.source::oid as relation
-        union all
-        select i.inhrelid from tree t join pg_inherits i on i.inhparent = t.relation
-    ), holders as (
-        select c.oid, c.relkind,
-               exists (select from pg_index x
-                       join pg_class ic on ic.oid = x.indexrelid
-                       join pg_am am on am.oid = ic.relam and am.amname = 'btree'
-                       join pg_attribute a on a.attrelid = x.indrelid and a.attnum = x.indkey[0]
-                       where x.indrelid = c.oid and x.indisvalid and x.indpred is null
-                         and a.attname = has_time_index.time_column) as has_index
-        from tree t join pg_class c on c.oid = t.relation
-    )
+begin
+    return exists (select from pg_index x
+                   join pg_class ic on ic.oid = x.indexrelid
+                   join pg_am am on am.oid = ic.relam and am.amname = 'btree'
+                   join pg_attribute a on a.attrelid = x.indrelid and a.attnum = x.indkey[0]
+                   where x.indrelid = relation and x.indisvalid and x.indpred is null and a.attname = time_column);
+end;
+$$;
+
+comment on function tsconsole.has_own_time_index(oid, text) is
+'Whether a table itself, whatever its partitions have, has a btree index that begins with a column.
+Example: select tsconsole.has_own_time_index(''raw.readings''::regclass, ''ts'');';
+
+
+create or replace function tsconsole.has_time_index(source regclass, time_column text) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
     -- An index on the parent covers all; else every table that stores rows needs its own.
-    select coalesce(bool_or(h.has_index) filter (where h.oid = has_time_index.source), false)
-        or coalesce(bool_and(h.has_index) filter (where h.relkind <> 'p'), false)
-    from holders h;
+    if tsconsole.has_own_time_index(source, time_column) then
+        return true;
+    end if;
+    return coalesce((
+        with recursive tree as (
+            select i.inhrelid as relation from pg_inherits i where i.inhparent = source
+            union all
+            select i.inhrelid from tree t join pg_inherits i on i.inhparent = t.relation
+        )
+        select bool_and(tsconsole.has_own_time_index(t.relation, time_column))
+        from tree t join pg_class c on c.oid = t.relation
+        where c.relkind <> 'p' and (select p.relkind = 'p' from pg_class p where p.oid = source)), false);
+end;
 $$;
 
 comment on function tsconsole.has_time_index(regclass, text) is
@@ -121,19 +136,22 @@ Example: select tsconsole.has_time_index(''raw.readings'', ''ts'');';
 
 
 create or replace function tsconsole.estimated_rows(source regclass) returns bigint
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with recursive tree as (
-        select estimated_rows.source::oid as relation
-        union all
-        select i.inhrelid from tree t join pg_inherits i on i.inhparent = t.relation
-    )
-    -- A table that was never analyzed says -1: some 100 bytes a row is a fair first guess.
-    select coalesce(sum(case when c.reltuples >= 0 and c.relpages > 0 then c.reltuples
-                             else pg_relation_size(c.oid) / 100 end), 0)::bigint
-    from tree t join pg_class c on c.oid = t.relation
-    where c.relkind in ('r', 'm');
+begin
+    return (
+        with recursive tree as (
+            select estimated_rows.source::oid as relation
+            union all
+            select i.inhrelid from tree t join pg_inherits i on i.inhparent = t.relation
+        )
+        -- A table that was never analyzed says -1: some 100 bytes a row is a fair first guess.
+        select coalesce(sum(case when c.reltuples >= 0 and c.relpages > 0 then c.reltuples
+                                 else pg_relation_size(c.oid) / 100 end), 0)::bigint
+        from tree t join pg_class c on c.oid = t.relation
+        where c.relkind in ('r', 'm'));
+end;
 $$;
 
 comment on function tsconsole.estimated_rows(regclass) is

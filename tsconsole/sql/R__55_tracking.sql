@@ -135,10 +135,13 @@ Example: see silver.create_rollup_table.';
 
 
 create or replace function tsconsole.tracking_key(source regclass, time_column text) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select source::oid || '_' || a.attnum from pg_attribute a where a.attrelid = source and a.attname = time_column;
+begin
+    return (
+        select source::oid || '_' || a.attnum from pg_attribute a where a.attrelid = source and a.attname = time_column);
+end;
 $$;
 
 comment on function tsconsole.tracking_key(regclass, text) is
