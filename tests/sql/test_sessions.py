@@ -121,3 +121,43 @@ def test_a_search_path_that_hides_what_is_built_in(db: psycopg.Connection) -> No
     run(db)
     for target in ("silver.r", "silver.berlin"):
         assert_verified(db, target)
+
+
+def test_settings_of_old_applications(
+    db: psycopg.Connection, connect: Callable[..., psycopg.Connection]
+) -> None:
+    """Backslashes that escape in plain strings, names that are all quoted, one plan for all."""
+    make_source(db)
+    db.execute('alter table raw.m rename device to "one"; alter table raw.m add at text')
+    for setting in (
+        "standard_conforming_strings = off",
+        "escape_string_warning = off",
+        "quote_all_identifiers = on",
+        "plan_cache_mode = force_generic_plan",
+        "bytea_output = escape",
+        "intervalstyle = sql_standard",
+        "search_path = ''",
+    ):
+        db.execute(f"set {setting}")
+    dimensions = ["one * 2 as twice", "upper(at)  as   at"]
+    create(db, "raw.m", "r", "1 hour", dimensions=dimensions)
+    create(db, "silver.r", "above", "1 day", dimensions=["twice"])
+    run(db)
+    db.execute("update raw.m set at = 'x' || one where v::integer % 5 = 0")
+    for reader in (db, connect()):
+        for _ in ("late", "recomputed"):
+            assert_same(
+                reader,
+                "select date_trunc('day', ts, 'UTC'), one * 2, count(*), sum(v) "
+                "from raw.m group by 1, 2",
+                "select ts, twice, rollup_count, sum_v from silver.above_live",
+            )
+            assert_same(
+                reader,
+                f"select {HOUR}, one * 2, upper(at), count(*) from raw.m group by 1, 2, 3",
+                "select ts, twice, at, rollup_count from silver.r_live",
+            )
+            run(db)
+    assert_verified(db, "silver.r")
+    db.execute("select silver.drop_rollup('silver.above')")
+    db.execute("select silver.drop_rollup('silver.r')")

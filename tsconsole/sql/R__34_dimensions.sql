@@ -1,4 +1,5 @@
 -- The dimensions of a rollup: columns of its source, or expressions over them.
+-- No backslashes in strings: what they are is up to standard_conforming_strings of the session.
 
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
@@ -57,7 +58,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    parts text[] := regexp_match(item, '^(.*)\s+as\s+("(?:[^"]|"")+"|[[:alpha:]_][[:alnum:]_$]*)\s*$', 'is');
+    parts text[] := regexp_match(item, '^(.*)[[:space:]]+as[[:space:]]+("(?:[^"]|"")+"|[[:alpha:]_][[:alnum:]_$]*)[[:space:]]*$', 'is');
     body text := coalesce(parts[1], item);
     probe oid;
     complaint text;
@@ -84,7 +85,7 @@ begin
     probe := to_regclass('pg_temp.tsconsole_probe_index');
     return query
         select case when parts[2] is not null then (parse_ident(parts[2]))[1]
-                    when c.column_name ~ '^expr\d*$' then 'dimension_' || item_number else c.column_name end,
+                    when c.column_name ~ '^expr[0-9]*$' then 'dimension_' || item_number else c.column_name end,
                '(' || pg_get_indexdef(probe, 1, false) || ')',
                c.data_type || coalesce(' collate ' || c.collation_name, ''), c.base_type
         from tsconsole.columns(probe) c;
@@ -161,7 +162,7 @@ declare
     depth integer := 0;
     letter text;
 begin
-    if body ~ '[\\$]' or bare ~ ';|--|/\*|\mselect\M' or length(replace(bare, '''''', '')) <> length(replace(replace(bare, '''''', ''), '''', '')) then
+    if strpos(body, chr(92)) > 0 or strpos(body, '$') > 0 or bare ~ ';|--|/[*]|[[:<:]]select[[:>:]]' or length(replace(bare, '''''', '')) <> length(replace(replace(bare, '''''', ''), '''', '')) then
         return false;
     end if;
     foreach letter in array regexp_split_to_array(bare, '') loop
@@ -170,7 +171,7 @@ begin
             return false;
         end if;
     end loop;
-    return depth = 0 and bare ~ '\S';
+    return depth = 0 and bare ~ '[^[:space:]]';
 end;
 $$;
 

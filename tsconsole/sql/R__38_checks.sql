@@ -181,7 +181,7 @@ declare
 begin
     if target_schema is not null then
         parts := array[target_schema, target_table_name];
-    elsif target_table_name ~ '^\s*"' or target_table_name ~ '\."' then
+    elsif target_table_name ~ '^[[:space:]]*"' or target_table_name ~ '[.]"' then
         begin
             parts := parse_ident(target_table_name);
         exception when invalid_parameter_value then

@@ -132,7 +132,7 @@ begin
         join pg_class v on v.oid = r.ev_class
         where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass
           and d.refobjid = to_regclass('tsconsole.stale_' || rollup_id)
-          and not (v.relnamespace = 'tsconsole'::regnamespace and v.relname ~ '^stale_\d+$')
+          and not (v.relnamespace = 'tsconsole'::regnamespace and v.relname ~ '^stale_[0-9]+$')
         order by r.oid limit 1);
 end;
 $$;

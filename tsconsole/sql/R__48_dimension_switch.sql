@@ -113,7 +113,7 @@ begin
     select format('%s groups by %I of %s', tsconsole.qualified_name(c.target_table), n, config.target_name) into problem
     from unnest(dimensions) n, silver.timeseries_rollup_config c join tsconsole.rollup_dimension d on d.rollup_id = c.id
     where c.source_table = config.target_table
-      and (d.expression = format('s.%I', n) or d.expression !~ '^s\.' and strpos(d.expression, quote_ident(n)) > 0)
+      and (d.expression = format('s.%I', n) or d.expression !~ '^s[.]' and strpos(d.expression, quote_ident(n)) > 0)
     limit 1;
     if found then
         raise exception '%', problem using errcode = 'TS004', hint = 'Drop the dimension from the levels above first.';

@@ -109,7 +109,7 @@ declare
     index_name regclass;
     item record;
 begin
-    if old_expression ~ '^s\.("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)$' then
+    if old_expression ~ '^s[.]("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)$' then
         complaint := format('column %s is gone', substr(old_expression, 3));
         return;
     end if;

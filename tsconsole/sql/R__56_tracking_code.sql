@@ -60,11 +60,11 @@ begin
     end if;
     -- The view makes PostgreSQL write the name of the row before each column: with one table it would leave it out.
     -- Not row_name at once: views had tables of the names new and old until 16.
-    execute format('create temporary view tsconsole_probe as select (%s)::%s as tsconsole_expression from %s tsconsole_row cross join (select 1) as beside (one)',
+    execute format('create temporary view tsconsole_probe as select (%s)::%s as tsconsole_expression from %s tsconsole_row cross join (select 1) as beside ("tsconsole beside")',
         expression, data_type, tsconsole.qualified_name(source));
     definition := pg_get_viewdef(to_regclass('pg_temp.tsconsole_probe'));
     execute 'drop view pg_temp.tsconsole_probe';
-    return replace(substring(definition from '^\s*SELECT (.*) AS tsconsole_expression\s+FROM '), 'tsconsole_row.', row_name || '.');
+    return replace(substring(definition from '^[[:space:]]*SELECT (.*) AS tsconsole_expression[[:space:]]+FROM '), 'tsconsole_row.', row_name || '.');
 exception when undefined_table or undefined_column or undefined_function or cannot_coerce or datatype_mismatch then
     return null;
 end;

@@ -22,7 +22,7 @@ begin
         perform tsconsole.check_range(from_time, to_time);
     end if;
     perform tsconsole.say_what_is_covered(config, coalesce(from_time, '-infinity'), coalesce(to_time, 'infinity'));
-    lo := greatest(tsconsole.bucket_floor(config, least(nullif(from_time, '-infinity'), tsconsole.latest_time())), config.first_bucket, tsconsole.kept_before(config));
+    lo := greatest(tsconsole.bucket_floor(config, case when from_time > '-infinity' then least(from_time, tsconsole.latest_time()) end), config.first_bucket, tsconsole.kept_before(config));
     stops := least(tsconsole.bucket_ceiling(config, case when to_time < tsconsole.latest_time() then to_time end), config.last_processed_time);
     -- Begin where there is anything to compare.
     lo := greatest(lo, tsconsole.bucket_floor(config, least(

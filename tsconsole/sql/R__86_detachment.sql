@@ -125,7 +125,7 @@ begin
     for item in
         select t.tgname, tsconsole.qualified_name(s.relation) as name
         from tsconsole.with_partitions(partition) s (relation) join pg_trigger t on t.tgrelid = s.relation
-        where t.tgname ~ '^tsconsole_\d+_\d+_truncate$'
+        where t.tgname ~ '^tsconsole_[0-9]+_[0-9]+_truncate$'
     loop
         execute format('drop trigger %I on %s', item.tgname, item.name);
     end loop;
