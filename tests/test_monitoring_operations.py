@@ -73,6 +73,14 @@ async def test_what_has_not_changed_is_the_same_object_again(
     assert [error.error_message for error in third.errors] == ["error 0"]
 
 
+async def test_errors_and_partitions_are_only_read_when_they_are_asked_for(
+    rolled_up: Connection,
+) -> None:
+    snapshot = await operations.monitor_snapshot(rolled_up, error_limit=None)
+    assert snapshot.errors is None and snapshot.partitions == ()
+    assert (await operations.monitor_snapshot(rolled_up)).errors == ()
+
+
 async def test_runs_and_progress(rolled_up: Connection) -> None:
     runs = await operations.list_runs(rolled_up, "silver.readings_1h")
     assert runs and sum(run.rows_read or 0 for run in runs) == 3000

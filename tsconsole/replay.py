@@ -116,7 +116,17 @@ class Replay:
             partitions=() if with_parts is None else self._answer(with_parts).partitions,
             steps=() if with_steps is None else self._answer(with_steps).steps,
             activity=self._activity(),
+            errors=snapshot.errors if snapshot.errors is not None else self._errors(),
         )
+
+    def _errors(self) -> tuple[Any, ...] | None:
+        """The errors as they were last seen at this moment: a hidden pane asks for none."""
+        for index in reversed(self._by_call[MONITOR][: self._count(MONITOR)]):
+            line, rows = self._lines[index]
+            content = rows[line["r"]["v"]]["v"].get("errors") if "r" in line else None
+            if content is not None:
+                return cast("tuple[Any, ...]", decode(content, rows))
+        return None
 
     def _activity(self) -> tuple[Any, ...] | None:
         """The hour before this moment, put together from what was read piece by piece."""

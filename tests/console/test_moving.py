@@ -251,3 +251,22 @@ async def test_f1_explains_the_focused_pane(console: MakeConsole, db: psycopg.Co
             assert words in reader._title
             await operator.press("escape")
             await operator.at_monitor()
+
+
+async def test_what_a_hidden_pane_has_is_not_asked_for(
+    console: MakeConsole, rollups: psycopg.Connection
+) -> None:
+    rollups.execute(
+        "insert into silver.timeseries_error_log"
+        " (rollup_id, source_table, target_table, error_message)"
+        " values (1, 'raw.billing', 'silver.b_1h', 'it failed')"
+    )
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        operator = Operator(app, pilot)
+        await operator.at_monitor()
+        await operator.press("2", "ctrl+r")
+        await operator.until(lambda: app.session.snapshot.errors is None)
+        await operator.press("3")
+        await operator.until(lambda: operator.monitor.query_one(ErrorsPane).selected)
+        assert app.session.snapshot.partitions == ()

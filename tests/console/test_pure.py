@@ -29,6 +29,7 @@ from tsconsole.models import (
     StepResult,
 )
 from tsconsole.monitor_view import View, visible
+from tsconsole.once import Once
 from tsconsole.polling import Poller, PollFailure
 from tsconsole.widgets.errors_pane import group_errors
 
@@ -224,6 +225,18 @@ def test_runs_are_concluded_in_one_sentence() -> None:
     assert (failed.message, failed.severity) == ("failed: no luck", "error")
     assert "another worker" in jobs.conclude_run([step("busy")]).message
     assert jobs.conclude_run([]).message == "nothing to do"
+
+
+def test_nothing_is_computed_again_for_the_same_objects() -> None:
+    calls: list[list[int]] = []
+
+    def total(rows: list[int], more: int) -> int:
+        calls.append(rows)
+        return sum(rows) + more
+
+    once, rows = Once(total), [1, 2]
+    assert [once(rows, 1), once(rows, 1), once([1, 2], 1), once(rows, 2)] == [4, 4, 4, 5]
+    assert len(calls) == 3
 
 
 async def test_polls_never_overlap_and_wait_longer_after_each_failure() -> None:

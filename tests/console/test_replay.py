@@ -121,6 +121,22 @@ async def test_the_last_hour_is_put_together_from_what_was_read_piece_by_piece(
     assert seen == [[0], [0, 1], [1, 2]]
 
 
+async def test_errors_that_were_not_asked_for_are_those_seen_before(tmp_path: Path) -> None:
+    now = [0.0]
+    recorder = Recorder(tmp_path / "tape", clock=lambda: now[0])
+    seen: list[Any] = []
+    for errors in (None, (), None):
+        now[0] += 60
+        recorder.note("monitor_snapshot", (), MonitorSnapshot(NOON, (), (), errors, None))
+    recorder.close()
+    replay = Replay(tmp_path / "tape")
+    async with replay.connection() as connection:
+        for _ in range(3):
+            seen.append((await operations.monitor_snapshot(connection)).errors)
+            replay.step(1)
+    assert seen == [None, (), ()]
+
+
 async def test_a_replay_in_the_console(
     rollups: psycopg.Connection, database: str, tmp_path: Path
 ) -> None:

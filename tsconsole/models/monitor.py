@@ -55,7 +55,8 @@ class MonitorSnapshot:
     database_time: datetime
     operations: tuple[RollupStatus, ...]
     retries: tuple[RetryEntry, ...]
-    errors: tuple[ErrorEntry, ...]
+    errors: tuple[ErrorEntry, ...] | None
+    """The newest errors; None when they were not asked for."""
     selected_target: str | None
     partitions: tuple[PartitionStat, ...] = field(default=())
     is_standby: bool = False

@@ -164,7 +164,7 @@ ROLLUP_ACTIVITY = """
 """
 
 
-NOTHING = MonitorSnapshot(datetime.min, (), (), (), None)
+NOTHING = MonitorSnapshot(datetime.min, (), (), None, None)
 
 
 @operation
@@ -267,14 +267,14 @@ async def due_rollups(connection: Connection) -> list[DueRollup]:
 async def monitor_snapshot(
     connection: Connection,
     selected_target: str | None = None,
-    error_limit: int = 100,
+    error_limit: int | None = 100,
     partition_limit: int = 200,
     activity_minutes: int | None = None,
     with_steps: bool = False,
     before: MonitorSnapshot | None = None,
 ) -> MonitorSnapshot:
-    """Everything the monitor shows, in one round trip; the activity only of so many minutes, and
-    the running steps only when they are asked for.
+    """Everything the monitor shows, in one round trip; the activity only of so many minutes, the
+    errors only with a limit, and the running steps only when they are asked for.
 
     What is as it was in the snapshot before is the same object again.
     """
@@ -287,9 +287,12 @@ async def monitor_snapshot(
         rollups = model_cursor(connection, RollupStatus, old.operations)
         await alone(rollups, OPERATIONS, path=True)
         retries = await alone(model_cursor(connection, RetryEntry, old.retries), RETRIES)
-        error_log = await alone(model_cursor(connection, ErrorEntry, old.errors), ERRORS, errors)
+        error_log = model_cursor(connection, ErrorEntry, old.errors or ())
+        if error_limit is not None:
+            await alone(error_log, ERRORS, errors)
         parts = model_cursor(connection, PartitionStat, old.partitions)
-        await alone(parts, PARTITIONS, partitions)
+        if selected_target is not None:
+            await alone(parts, PARTITIONS, partitions)
         minutes = model_cursor(connection, ActivityMinute)
         if activity_minutes is not None:
             await alone(minutes, ACTIVITY, {"minutes": activity_minutes})
@@ -300,19 +303,19 @@ async def monitor_snapshot(
         database_time=now,
         operations=await all_rows(rollups, old.operations),
         retries=await all_rows(retries, old.retries),
-        errors=await all_rows(error_log, old.errors),
+        errors=None if error_limit is None else await all_rows(error_log, old.errors),
         selected_target=selected_target,
-        partitions=await all_rows(parts, old.partitions),
+        partitions=() if selected_target is None else await all_rows(parts, old.partitions),
         is_standby=is_standby,
         activity=tuple(await minutes.fetchall()) if activity_minutes is not None else None,
         steps=tuple(await steps.fetchall()) if with_steps else (),
     )
 
 
-async def all_rows(cursor: AsyncCursor[T], before: tuple[T, ...]) -> tuple[T, ...]:
+async def all_rows(cursor: AsyncCursor[T], before: tuple[T, ...] | None) -> tuple[T, ...]:
     """The rows of a query; when none of them has changed, the tuple of before."""
     rows = tuple(await cursor.fetchall())
-    return before if rows == before else rows
+    return before if before is not None and rows == before else rows
 
 
 async def alone(

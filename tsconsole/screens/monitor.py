@@ -13,6 +13,7 @@ from tsconsole.background import Connection
 from tsconsole.health import summarize
 from tsconsole.models import ErrorEntry, MonitorSnapshot, RollupStatus
 from tsconsole.monitor_view import visible
+from tsconsole.once import Once
 from tsconsole.screens.base import bindings
 from tsconsole.screens.monitor_choices import MonitorChoices
 from tsconsole.session import Session
@@ -22,6 +23,7 @@ from tsconsole.widgets.header import Header
 from tsconsole.widgets.key_bar import KeyBar
 from tsconsole.widgets.live_table import LiveTable
 from tsconsole.widgets.operations_pane import OperationsPane
+from tsconsole.widgets.pane import Pane
 from tsconsole.widgets.partitions_pane import PartitionsPane
 from tsconsole.widgets.retries_pane import RetriesPane
 from tsconsole.widgets.strip import Strip
@@ -38,6 +40,7 @@ class MonitorScreen(MonitorChoices):
 
     def __init__(self, session: Session, first: MonitorSnapshot | None = None) -> None:
         super().__init__(session)
+        self._visible, self._summary = Once(visible), Once(summarize)
         self._first = first
         """What was read before there was a screen."""
         self._wanted: str | None = None
@@ -82,17 +85,16 @@ class MonitorScreen(MonitorChoices):
         return pane.selected if isinstance(pane, ErrorsPane) else None
 
     async def fetch(self, connection: Connection) -> MonitorSnapshot:
-        """Everything on the screen, in one round trip; partitions only when they are seen."""
+        """Everything on the screen, in one round trip; what a hidden pane has is not asked for."""
         first, self._first = self._first, None
         if first is not None:
             return first
-        rollup, pane = self.operations_pane.selected, self.query_one(PartitionsPane)
-        wants_partitions = pane.display and not self.has_class("-zoomed-operations")
-        target = rollup.target_table if rollup and wants_partitions else None
+        rollup = self.operations_pane.selected
+        target = rollup.target_table if rollup and self._shows(PartitionsPane) else None
         return await operations.monitor_snapshot(
             connection,
             target,
-            error_limit=self.session.error_limit,
+            error_limit=self.session.error_limit if self._shows(ErrorsPane) else None,
             activity_minutes=self.session.activity.wanted(self.session.clock()),
             before=self.session.snapshot,
         )
@@ -105,7 +107,7 @@ class MonitorScreen(MonitorChoices):
         self.draw()
         if is_first:
             self._go_where_it_was_left(data)
-        for rollup in data.operations:
+        for rollup in data.operations if self._wanted else ():
             if rollup.target_table == self._wanted and self.operations_pane.select(rollup):
                 self._wanted = None
         if data.operations and not data.selected_target and not had_target:
@@ -116,13 +118,15 @@ class MonitorScreen(MonitorChoices):
         snapshot, now = self.session.snapshot, self.session.now
         if snapshot is None:
             return
-        rollups = visible(snapshot.operations, self.view)
+        rollups = self._visible(snapshot.operations, self.view)
         self._draw_strip()
-        self.marked &= frozenset(rollup.id for rollup in snapshot.operations)
+        if self.marked:
+            self.marked &= frozenset(rollup.id for rollup in snapshot.operations)
         self.operations_pane.display_rollups(
             rollups, len(snapshot.operations), self.view, now, self.marked
         )
-        self.query_one(ErrorsPane).display_errors(snapshot.errors, now)
+        if snapshot.errors is not None:
+            self.query_one(ErrorsPane).display_errors(snapshot.errors, now)
         self.query_one(RetriesPane).display_retries(snapshot.retries, now)
         self._draw_partitions()
 
@@ -202,8 +206,11 @@ class MonitorScreen(MonitorChoices):
     def _draw_strip(self) -> None:
         snapshot, session = self.session.snapshot, self.session
         if snapshot is not None:
-            summary = summarize(snapshot.operations, snapshot.retries)
+            summary = self._summary(snapshot.operations, snapshot.retries)
             self.query_one(Strip).display_summary(summary, session.activity, session.now)
+
+    def _shows(self, kind: type[Pane]) -> bool:
+        return self.query_one(kind).display and not self.has_class("-zoomed-operations")
 
     def _redraw(self) -> None:
         self.call_after_refresh(self.draw)

@@ -228,7 +228,7 @@ class RollupScreen(PollingScreen[Data]):
 
     async def _last_error(self, target: str) -> ErrorEntry | None:
         snapshot = self.session.snapshot
-        for error in snapshot.errors if snapshot else ():
+        for error in (snapshot.errors if snapshot else None) or ():
             if error.target_table == target:
                 return error
         try:

@@ -140,7 +140,7 @@ class StepsScreen(RollupScreen[MonitorSnapshot]):
     async def fetch(self, connection: Connection) -> MonitorSnapshot:
         """The steps, and the rollups that they are of, in one round trip."""
         return await operations.monitor_snapshot(
-            connection, error_limit=self.session.error_limit, with_steps=True
+            connection, error_limit=None, with_steps=True, before=self.session.snapshot
         )
 
     def show_data(self, data: MonitorSnapshot) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from rich.text import Text
 
@@ -23,11 +25,10 @@ class ErrorGroup:
     latest: ErrorEntry
     count: int = 1
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What stays the same while the count grows."""
-        error = self.latest
-        return f"{error.target_table}/{error.sql_state}/{error.error_message}"
+        return _key(self.latest)
 
     @property
     def text(self) -> str:
@@ -38,12 +39,15 @@ class ErrorGroup:
 
 def group_errors(errors: Sequence[ErrorEntry]) -> list[ErrorGroup]:
     """Group a log that has its newest entry first; the newest groups come first."""
-    groups: dict[str, ErrorGroup] = {}
+    latest: dict[str, ErrorEntry] = {}
     for error in errors:
-        group = ErrorGroup(error)
-        known = groups.get(group.key)
-        groups[group.key] = replace(known, count=known.count + 1) if known else group
-    return list(groups.values())
+        latest.setdefault(_key(error), error)
+    counts = Counter(map(_key, errors))
+    return [ErrorGroup(error, counts[key]) for key, error in latest.items()]
+
+
+def _key(error: ErrorEntry) -> str:
+    return f"{error.target_table}/{error.sql_state}/{error.error_message}"
 
 
 class ErrorsPane(Pane):
@@ -55,6 +59,7 @@ class ErrorsPane(Pane):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
+        self._errors: Sequence[ErrorEntry] | None = None
         self._all: list[ErrorGroup] = []
         self._groups: list[ErrorGroup] = []
         self._total = 0
@@ -68,7 +73,9 @@ class ErrorsPane(Pane):
 
     def display_errors(self, errors: Sequence[ErrorEntry], now: datetime | None) -> None:
         """Show these errors."""
-        self._all, self._total, self._now = group_errors(errors), len(errors), now
+        if errors is not self._errors:
+            self._errors, self._all, self._total = errors, group_errors(errors), len(errors)
+        self._now = now
         self.draw()
 
     def draw(self) -> None:
@@ -91,10 +98,12 @@ class ErrorsPane(Pane):
             ]  # fmt: skip
         self.table.lay_out(columns, 2 if is_tall else 1)
         fitted = fit_names(names, max(room - first - 15, 8) if is_tall else columns[1].width)
-        rows = {}
-        for group, name, moment in zip(self._groups, names, moments, strict=True):
-            rows[group.key] = self._cells(group, fitted[name], moment, columns[-1].width, is_tall)
-        self.table.show(rows)
+        rows = {
+            group.key: (group, fitted[name], moment)
+            for group, name, moment in zip(self._groups, names, moments, strict=True)
+        }
+        rest = columns[-1].width
+        self.table.show_drawn(rows, lambda key: self._cells(*rows[key], rest, is_tall))
         words = "No errors: nothing has failed."
         self.say("" if rows else self.empty_or(words, len(self._all)))
         hidden = self.hidden_words(len(self._all) - len(rows))
