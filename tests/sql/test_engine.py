@@ -356,3 +356,18 @@ def test_an_idle_step_writes_nothing(db: psycopg.Connection) -> None:
     with db.transaction():
         assert perform(db, "silver.r_1h")[0][1] == "idle"
         assert value(db, "select pg_current_xact_id_if_assigned()") is None
+
+
+@pytest.mark.parametrize("start", [None, "-infinity", "2025-03-01 00:00Z"])
+@pytest.mark.parametrize("end", [None, "infinity", "2025-03-02 00:00Z"])
+def test_verification_finds_a_difference(
+    db: psycopg.Connection, start: str | None, end: str | None
+) -> None:
+    """Without a range as with one: all others that compare trust in it."""
+    make_readings(db, 600)
+    create(db, "raw.readings", "r", "1 hour")
+    run(db)
+    query = "select column_name from silver.verify_rollup('silver.r', %s, %s)"
+    assert db.execute(query, [start, end]).fetchall() == []
+    db.execute("update silver.r set max_power = -1 where ts = '2025-03-01 05:00Z'")
+    assert db.execute(query, [start, end]).fetchall() == [("max_power",)]
