@@ -183,3 +183,19 @@ def test_thousands_of_gaps_between_partitions_are_found_soon(db: Connection) -> 
     ).fetchall()
     assert (gaps, first) == (4392, datetime(2020, 1, 1, 1, tzinfo=timezone.utc))
     assert last == datetime(2021, 1, 1, tzinfo=timezone.utc)
+
+
+def test_too_many_partitions_are_found_before_they_hurt(many: Connection) -> None:
+    query = (
+        "select is_valid, severity, message, hint from silver.validate_rollup_config()"
+        " where check_name = 'locks'"
+    )
+    [[fine, *_]] = many.execute(query).fetchall()
+    limit_locks(many, 200)
+    [[valid, severity, message, hint]] = many.execute(query).fetchall()
+    assert (fine, valid, severity) == (True, False, "warning")
+    assert message == (
+        "locking silver.m_1h and its 120 partitions takes some 242 locks,"
+        " and the server has room for 200"
+    )
+    assert "max_locks_per_transaction to" in hint

@@ -109,6 +109,7 @@ def test_validate_rollup_config_finds_nothing_wrong(ladder: Connection) -> None:
         "chunk interval",
         "columns fit",
         "default partition",
+        "locks",
         "pending ranges",
         "retention",
         "rollup interval",

@@ -162,3 +162,21 @@ $$;
 comment on function tsconsole.check_untracking(silver.timeseries_rollup_config) is
 'Refuses (TS004) to drop the last rollup on a source with more partitions than the server can take the triggers from at once.
 Example: see silver.drop_rollup.';
+
+
+create or replace function tsconsole.lock_problem(config silver.timeseries_rollup_config, out problem text, out hint text)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- A query without a time range locks each partition and its index; to take the triggers away takes five locks each.
+    perform tsconsole.check_partition_locks((config).target_table, 2);
+    perform tsconsole.check_partition_locks((config).source_table, case when (config).change_tracking = 'trigger' then 5 else 2 end);
+exception when sqlstate 'TS004' then
+    get stacked diagnostics problem = message_text, hint = pg_exception_hint;
+end;
+$$;
+
+comment on function tsconsole.lock_problem(silver.timeseries_rollup_config) is
+'What the server could not lock at once of a rollup, before somebody needs it, and what to do; nulls when it can.
+Example: select * from tsconsole.lock_problem(tsconsole.rollup(''silver.meters_1h''));';
