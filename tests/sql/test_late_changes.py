@@ -236,7 +236,7 @@ def test_a_late_series_is_looked_up_in_the_target_by_its_unique_index(
     assert sum(read_in_vain) <= 100, lines
 
 
-@pytest.mark.parametrize("width", ["15 minutes", "1 hour"])
+@pytest.mark.parametrize("width", ["15 minutes", "1 hour", "1 day", "1 month"])
 def test_all_rows_go_from_a_rollup_of_a_named_zone_and_come_again(
     db: psycopg.Connection, width: str
 ) -> None:

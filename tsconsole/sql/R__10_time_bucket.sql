@@ -307,7 +307,7 @@ declare
     edge  timestamptz   := edges[1];
 begin
     -- So many take longer to make than arithmetic on each row: a table was emptied, or a gap of thousands of years is jumped.
-    if to_time - from_time > 100000 * bucket_width then
+    if to_time - from_time > (case when bucket_width < interval '1 day' then 100000 else 5000 end) * bucket_width then
         return null;
     end if;
     while edge < to_time loop
@@ -319,5 +319,5 @@ end;
 $$;
 
 comment on function tsconsole.bucket_edges(interval, timestamptz, timestamptz, text, timestamptz) is
-'Every start of a bucket from the one at or before from_time to the one at or after to_time. edges[width_bucket(ts, edges)] is the bucket of a time between: in a named zone 20 times as fast as time_bucket, for a query that reads many rows. Null where there would be more than 100,000.
+'Every start of a bucket from the one at or before from_time to the one at or after to_time. edges[width_bucket(ts, edges)] is the bucket of a time between: in a named zone 20 times as fast as time_bucket, for a query that reads many rows. Null where there would be more than 100,000, or 5,000 of a day and more, which take longer to find.
 Example: select tsconsole.bucket_edges(''1 day'', ''2026-03-28'', ''2026-03-31'', ''Europe/Berlin'', null);';
