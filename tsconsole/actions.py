@@ -249,6 +249,10 @@ ACTIONS: tuple[Action, ...] = (
         "Program", (*_LIVE, "log", *_TEXTS, "statements"), 85,
     ),
     Action(
+        "app.redraw", "ctrl+l", "Redraw", "send the whole screen again, when something wrote on it",
+        "Program", (*_LIVE, "install", "connect", "create", "log", *_TEXTS, "statements"),
+    ),
+    Action(
         "explain", "f1", "Explain", "what is seen here, in words: columns, states, what to do",
         "Program", (*_LIVE, "log", "explorer"),
     ),

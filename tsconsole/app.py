@@ -29,6 +29,7 @@ from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.connect import ConnectScreen
 from tsconsole.screens.monitor import MonitorScreen
 from tsconsole.session import Session, waking_clock
+from tsconsole.sparing import SparingApp
 from tsconsole.start import POLL_TIMEOUT, Start
 from tsconsole.terminal import leave_with_the_terminal
 from tsconsole.themes import DARK, LIGHT
@@ -46,7 +47,7 @@ class OperationChanged(Message):
         self.operation = operation
 
 
-class TsConsole(EarlyKeys):
+class TsConsole(EarlyKeys, SparingApp):
     """Watches and operates the rollups of one database."""
 
     TITLE = "tsconsole"

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import psycopg
 import pytest
 from textual.widgets import OptionList
 
 from console.conftest import MakeConsole
-from console.operator import at_rollups
+from console.operator import at_rollups, at_view
 from console.states import healthy
 from tsconsole.polling import PollFailure
 from tsconsole.screens.choose import ChooseScreen
 from tsconsole.screens.details import DetailsScreen
+from tsconsole.screens.maintenance import MaintenanceScreen
 from tsconsole.screens.polling_screen import Polled, PollFailed
+from tsconsole.widgets.grid import Grid
+from tsconsole.widgets.live_table import LiveTable
 
 
 async def test_a_key_waits_for_the_screen_that_it_is_for(
@@ -51,6 +55,28 @@ async def test_what_is_told_to_a_screen_that_is_being_left(
         screen.take(Polled(None))
         screen.lose(PollFailed(PollFailure("gone", None, True, 1, 1000.0)))
         assert screen.failure is None
+
+
+async def test_what_was_left_is_not_drawn_any_more(
+    console: MakeConsole, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy(db)
+    app = console()
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = await at_view(app, pilot, "6")
+        screen = operator.screen(MaintenanceScreen)
+        grid = screen.main
+        await operator.press("escape")
+        await operator.until(lambda: not grid.query(LiveTable))
+
+        def at_once(_: object, callback: Any, *arguments: Any) -> bool:
+            callback(*arguments)
+            return True
+
+        for kind in (Grid, MaintenanceScreen):
+            monkeypatch.setattr(kind, "call_after_refresh", at_once)
+        grid.on_resize()
+        screen._redraw()
 
 
 async def test_no_page_is_turned_where_there_is_no_room(

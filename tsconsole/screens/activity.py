@@ -83,7 +83,7 @@ class ActivityScreen(TableScreen[ActivityData]):
 
     def on_resize(self) -> None:
         """Fit the lines into the new width."""
-        self.call_after_refresh(self.draw)
+        self.draw_soon(self.draw)
 
     async def fetch(self, connection: Connection) -> ActivityData:
         """Read what is new of the hour, and what each rollup did in it."""

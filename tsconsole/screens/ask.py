@@ -15,6 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tsconsole.themes import palette
+from tsconsole.widgets.quiet_input import QuietInput
 
 
 class AskScreen(ModalScreen[str | None]):
@@ -39,7 +40,7 @@ class AskScreen(ModalScreen[str | None]):
             box.border_title = Content(self._title)
             box.border_subtitle = Content("↵ does it   esc cancels")
             yield Static(self._question, id="question")
-            yield Input(self._value, id="typed")
+            yield QuietInput(self._value, id="typed")
             yield Static("", id="wrong")
 
     def on_mount(self) -> None:

@@ -172,8 +172,29 @@ class ConsoleScreen(Screen[ScreenResult]):
         """Whether this screen itself shows how an operation ended; else a notification does."""
         return False
 
+    @property
+    def is_in_front(self) -> bool:
+        """Whether no screen and no dialog is before this one. What changes behind another screen
+        makes Textual send all of that one again: 13 KB, 14 s at 9,600 baud."""
+        return self.is_attached and self.app.screen is self
+
+    def draw_soon(self, draw: Callable[[], None]) -> None:
+        """Draw when all has its size, unless this screen was left meanwhile."""
+
+        def draw_if_open() -> None:
+            if self in self.app.screen_stack:
+                draw()
+
+        self.call_after_refresh(draw_if_open)
+
+    def on_screen_resume(self) -> None:
+        """Show what has happened behind another screen."""
+        self.draw_tray()
+
     def draw_tray(self) -> None:
         """Show what runs in the background."""
+        if not self.is_in_front:
+            return
         for tray in self.query(Tray):
             tray.display_operations(self.session.running, self.session.clock())
 
@@ -351,7 +372,7 @@ class ConsoleScreen(Screen[ScreenResult]):
             bound.setdefault(key, []).extend(found)
 
     def _tick_when_seen(self) -> None:
-        if self.is_current:
+        if self.is_in_front:
             self.tick()
 
 

@@ -16,6 +16,7 @@ from textual.widgets import Button, Input, Static
 
 from tsconsole.errors import TsconsoleError
 from tsconsole.formatting import one_line
+from tsconsole.widgets.quiet_input import QuietInput
 
 
 class ConfirmScreen(ModalScreen[bool]):
@@ -52,7 +53,7 @@ class ConfirmScreen(ModalScreen[bool]):
                 yield Static("reading what it would take …", id="facts")
             if self._typed is not None:
                 yield Static(Text.assemble("Type ", (self._typed, "bold"), " to confirm:"))
-                yield Input(id="typed")
+                yield QuietInput(id="typed")
             with Horizontal(id="buttons"):
                 yield Button("Cancel", id="cancel", compact=True)
                 yield Button(self._verb, id="go", compact=True, disabled=self._typed is not None)

@@ -26,6 +26,7 @@ from tsconsole.themes import palette
 from tsconsole.widgets.field import Field
 from tsconsole.widgets.key_bar import KeyBar
 from tsconsole.widgets.line import Line
+from tsconsole.widgets.quiet_input import QuietInput
 from tsconsole.widgets.ticks import Ticks
 from tsconsole.widgets.tray import Tray
 
@@ -279,7 +280,7 @@ class CreateScreen(ConsoleScreen[str | None]):
 
     def _text_field(self, name: str) -> Field:
         label, placeholder, hint = TEXTS[name]
-        box = Input(getattr(self.form, name), placeholder, id=name)
+        box = QuietInput(getattr(self.form, name), placeholder, id=name)
         return Field(name, label, box, hint)
 
     def _fill(self) -> None:

@@ -97,7 +97,7 @@ class DetailsScreen(RollupScreen[RollupDetails]):
             top.move_child(right, before=left)
         else:
             top.move_child(right, after=left)
-        self.call_after_refresh(self.draw)
+        self.draw_soon(self.draw)
 
     @property
     def address(self) -> dict[str, str]:
@@ -215,7 +215,7 @@ class DetailsScreen(RollupScreen[RollupDetails]):
     def _redraw(self) -> None:
         for plot in self.query(RunPlot):
             plot.redraw()
-        self.call_after_refresh(self.draw)
+        self.draw_soon(self.draw)
 
     def _frame(self, name: str, title: str) -> Static:
         frame = Static("reading …", id=name, classes="pane text")

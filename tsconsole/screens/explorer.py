@@ -88,7 +88,7 @@ class ExplorerScreen(PollingScreen[Explored]):
 
     def on_resize(self) -> None:
         """Another width, another number of points."""
-        self.call_after_refresh(self._changed)
+        self.draw_soon(self._changed)
 
     @property
     def table_in_view(self) -> str | None:
@@ -309,7 +309,7 @@ class ExplorerScreen(PollingScreen[Explored]):
 
     def _redraw(self) -> None:
         self.query_one(SeriesPlot).redraw()
-        self.call_after_refresh(self.draw)
+        self.draw_soon(self.draw)
 
     async def _find_everything(self) -> None:
         level = self._own_level()

@@ -86,11 +86,11 @@ class InstallScreen(ConsoleScreen[None]):
             profile=self.session.profile,
             read_only=self.session.read_only,
         )
-        self.call_after_refresh(self.draw)
+        self.draw_soon(self.draw)
 
     def on_resize(self) -> None:
         """Fit into the new width."""
-        self.call_after_refresh(self.draw)
+        self.draw_soon(self.draw)
 
     def why_not(self, action: Action) -> str | None:
         """Install once; go on when there is something to look at."""

@@ -40,11 +40,11 @@ class LogScreen(ConsoleScreen[None]):
     def on_mount(self) -> None:
         """Show what there is."""
         self.query_one(".title", Line).show(Text("Done in this session"))
-        self.call_after_refresh(self.draw)
+        self.draw_soon(self.draw)
 
     def on_resize(self) -> None:
         """Fit into the new width."""
-        self.call_after_refresh(self.draw)
+        self.draw_soon(self.draw)
 
     def operation_changed(self, operation: Operation) -> None:
         """Show the change."""

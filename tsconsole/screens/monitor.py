@@ -6,7 +6,7 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.widgets import DataTable, Input
+from textual.widgets import DataTable
 
 from tsconsole import consequences, jobs, operations
 from tsconsole.background import Connection
@@ -25,6 +25,7 @@ from tsconsole.widgets.live_table import LiveTable
 from tsconsole.widgets.operations_pane import OperationsPane
 from tsconsole.widgets.pane import Pane
 from tsconsole.widgets.partitions_pane import PartitionsPane
+from tsconsole.widgets.quiet_input import QuietInput
 from tsconsole.widgets.retries_pane import RetriesPane
 from tsconsole.widgets.strip import Strip
 from tsconsole.widgets.tray import Tray
@@ -52,7 +53,7 @@ class MonitorScreen(MonitorChoices):
         yield Banner()
         yield Strip()
         yield OperationsPane(id="operations")
-        yield Input(placeholder="words that must be there; !word must not", id="filter")
+        yield QuietInput(placeholder="words that must be there; !word must not", id="filter")
         with Horizontal(id="lower"):
             yield PartitionsPane(id="partitions")
             yield ErrorsPane(id="errors")
@@ -213,7 +214,7 @@ class MonitorScreen(MonitorChoices):
         return self.query_one(kind).display and not self.has_class("-zoomed-operations")
 
     def _redraw(self) -> None:
-        self.call_after_refresh(self.draw)
+        self.draw_soon(self.draw)
 
     def _draw_partitions(self) -> None:
         snapshot, rollup = self.session.snapshot, self.operations_pane.selected

@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 
 from tsconsole.fuzzy import best_matches, matched_letters
 from tsconsole.themes import palette
+from tsconsole.widgets.quiet_input import QuietInput
 
 SHOWN = 200
 """More matches than anybody reads."""
@@ -67,7 +68,7 @@ class PaletteScreen(ModalScreen[Entry | None]):
         with Vertical(id="box") as box:
             box.border_title = Content(self._title)
             box.border_subtitle = Content("↵ does it   esc closes")
-            yield Input(placeholder=self._hint, id="wanted")
+            yield QuietInput(placeholder=self._hint, id="wanted")
             yield OptionList(id="found", compact=True)
             yield Static("Nothing matches.", id="nothing")
 

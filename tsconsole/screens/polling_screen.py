@@ -7,7 +7,6 @@ from typing import Generic, TypeVar
 
 from textual import on
 from textual.message import Message
-from textual.screen import ModalScreen
 
 from tsconsole import operations
 from tsconsole.activity import Activity
@@ -49,7 +48,7 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
             lambda failure: self._post(PollFailed(failure)),
             interval=session.interval,
             clock=session.clock,
-            wanted=self.is_seen,
+            wanted=lambda: self.is_in_front,
         )
 
     @abstractmethod
@@ -70,16 +69,8 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
         )
         self.spawn(self.poller.run, "poll")
 
-    def is_seen(self) -> bool:
-        """Whether nothing but a dialog is in front of this screen."""
-        if not self.is_attached:
-            return False
-        stack = self.app.screen_stack
-        above = stack[stack.index(self) + 1 :] if self in stack else []
-        return all(isinstance(screen, ModalScreen) for screen in above)
-
     def on_screen_resume(self) -> None:
-        """Refresh at once what may be old by now."""
+        """Refresh at once what may be old by now; behind another screen nothing is polled."""
         self.poller.interval = self.pace
         self.poller.poke()
         self.draw_header()

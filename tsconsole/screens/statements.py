@@ -42,11 +42,11 @@ class StatementsScreen(ConsoleScreen[None]):
         self.query_one(".title", Line).show(
             Text("Statements of this session; what is polled is one row with a count")
         )
-        self.call_after_refresh(self.draw)
+        self.draw_soon(self.draw)
 
     def on_resize(self) -> None:
         """Fit into the new width."""
-        self.call_after_refresh(self.draw)
+        self.draw_soon(self.draw)
 
     def tick(self) -> None:
         """Show what was sent meanwhile."""

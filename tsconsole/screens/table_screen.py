@@ -23,6 +23,7 @@ from tsconsole.widgets.grid import Grid
 from tsconsole.widgets.header import Header
 from tsconsole.widgets.key_bar import KeyBar
 from tsconsole.widgets.live_table import LiveTable
+from tsconsole.widgets.quiet_input import QuietInput
 from tsconsole.widgets.tray import Tray
 
 Data = TypeVar("Data")
@@ -60,7 +61,7 @@ class TableScreen(PollingScreen[Data]):
         yield Header()
         yield Banner()
         yield first
-        yield Input(placeholder="words that must be there; !word must not", id="filter")
+        yield QuietInput(placeholder="words that must be there; !word must not", id="filter")
         if lower:
             with Horizontal(id="lower"):
                 yield from lower
@@ -232,7 +233,7 @@ class TableScreen(PollingScreen[Data]):
         )
 
     def _redraw(self) -> None:
-        self.call_after_refresh(self.draw)
+        self.draw_soon(self.draw)
 
     def _close_filter(self) -> Grid[Any]:
         grid = self._filtered or self.focused_grid

@@ -40,10 +40,15 @@ class Pane(Vertical):
 
     def on_resize(self) -> None:
         """Fit into the new width, once the table has its own."""
-        self.call_after_refresh(self.draw)
+        self.call_after_refresh(self._draw_if_open)
 
     def draw(self) -> None:
         """Write the rows; each pane knows how."""
+
+    def _draw_if_open(self) -> None:
+        # Of a screen that was left meanwhile, the table may be gone before the pane is.
+        if self.is_attached and self.screen in self.app.screen_stack:
+            self.draw()
 
     @property
     def table(self) -> LiveTable:
