@@ -82,6 +82,15 @@ class ConsoleScreen(Screen[ScreenResult]):
         if self.session.ticks:
             self.set_interval(1.0, self._tick_when_seen)
 
+    def follow_theme(self, redraw: Callable[[], object]) -> None:
+        """Draw anew when the theme changes. A watcher of the App would keep this screen, and all
+        that it has read, for as long as the console runs."""
+        self.app.theme_changed_signal.subscribe(self, lambda _: redraw())
+
+    def on_unmount(self) -> None:
+        """Let the App forget this screen."""
+        self.app.theme_changed_signal.unsubscribe(self)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Dim an action that cannot be done now."""
         known = find_action(action, self.place, parameters)

@@ -86,7 +86,7 @@ class DetailsScreen(RollupScreen[RollupDetails]):
     def on_mount(self) -> None:
         """Show at once what is known already."""
         self._draw_headline()
-        self.watch(self.app, "theme", self._redraw, init=False)
+        self.follow_theme(self._redraw)
 
     def on_resize(self) -> None:
         """Fit into the new width; where there is one column, what happens comes before what is."""

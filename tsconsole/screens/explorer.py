@@ -84,7 +84,7 @@ class ExplorerScreen(PollingScreen[Explored]):
         super().on_mount()
         self.query_one(LiveTable).display = False
         self.query_one("#nothing").display = False
-        self.watch(self.app, "theme", self._redraw, init=False)
+        self.follow_theme(self._redraw)
 
     def on_resize(self) -> None:
         """Another width, another number of points."""

@@ -65,7 +65,7 @@ class MonitorScreen(MonitorChoices):
         """Show the first of the lower panes, and follow the theme."""
         self.query_one("#filter").display = False
         self._show_lower(2)
-        self.watch(self.app, "theme", self._redraw, init=False)
+        self.follow_theme(self._redraw)
 
     @property
     def subject(self) -> RollupStatus | None:

@@ -71,7 +71,7 @@ class TableScreen(PollingScreen[Data]):
     def on_mount(self) -> None:
         """Begin to poll; follow the theme."""
         self.query_one("#filter").display = False
-        self.watch(self.app, "theme", self._redraw, init=False)
+        self.follow_theme(self._redraw)
 
     @property
     def pace(self) -> float:
