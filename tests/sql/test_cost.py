@@ -106,13 +106,13 @@ def test_it_looks_ahead_where_the_rate_changes(db: Connection) -> None:
 
 
 def test_a_worker_leaves_half_of_the_history_to_the_others(rollup: Connection) -> None:
-    """50 hours are left: half of them, unless all of them are a step of half a second."""
+    """50 hours are left: half of them, unless all of them are half a step."""
     rollup.execute("analyze raw.readings")
     end = "2025-03-03 02:00Z"
     log_runs(rollup, [(20, 2.0, 1200)] * 3)
     assert window(rollup) == pytest.approx(50, rel=0.01)
     assert window(rollup, edge=end) == pytest.approx(25, rel=0.2)
-    assert window(rollup, edge="2025-03-02 01:00Z") == pytest.approx(12.5, rel=0.2)
+    assert window(rollup, edge="2025-03-02 01:00Z") >= 25
     log_runs(rollup, [(20, 0.1, 1200)] * 8)
     assert window(rollup, edge=end) >= 50
 

@@ -125,8 +125,8 @@ begin
     widest := least(widest, extract(epoch from least((config).processing_window, 50 * (config).chunk_interval)), 1e11);
     if edge is not null and model.planner_factor is not null and work <> 'recompute' then
         if work = 'history' then
-            -- Workers share it: each leaves half of what is left to the others, unless that is hardly worth a step.
-            wanted := least(wanted, greatest(tsconsole.history_units(config, edge, model.planner_factor, model.group_rate) / 2, wanted / 10));
+            -- Workers share it: each leaves half of what is left to the others, unless that is less than half a step.
+            wanted := least(wanted, greatest(tsconsole.history_units(config, edge, model.planner_factor, model.group_rate) / 2, wanted / 2));
         end if;
         -- In the steady state there is less to do than the window could hold, and nothing to look at.
         if work <> 'frontier' or model.runs = 0 or extract(epoch from reach - edge) > least(width, 4 * model.last_width) then
