@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
@@ -18,6 +16,7 @@ import psycopg
 import pytest
 
 from tests.support import CommandLine
+from tests.worker_support import ACTIVE, QUICK, SOURCE, count, rows, until, working
 from tsconsole import operations
 from tsconsole.database import Settings
 from tsconsole.models import StepResult
@@ -25,25 +24,7 @@ from tsconsole.worker import Worker, WorkerOptions
 from tsconsole.worker.choice import Refusals
 from tsconsole.worker.reporting import step_line
 
-QUICK = WorkerOptions(poll_interval=0.05)
-
-SOURCE = """
-create table raw.readings (ts timestamptz not null, device integer not null, value integer);
-create index on raw.readings (ts);
-insert into raw.readings
-select now() - second * interval '1 second', second % 3, second
-from   generate_series(0, 7200, 2) as second;
-select silver.create_rollup_ladder('raw.readings', '{1 minute, 10 minutes}', 'readings',
-                                   dimensions => '{device}', allowed_lateness => '1 second');
-"""
-
-ACTIVE = (
-    "pg_stat_activity where datname = current_database() and state = 'active'"
-    " and pid <> pg_backend_pid() and query like "
-)
 STEPPING = ACTIVE + "'call silver.run_rollups%'"
-MAINTAINING = ACTIVE + "'%tsconsole.run_planned_task%'"
-
 DIFFERENT = """
 with expected as (
     select date_bin('1 minute', ts, '2000-01-03 00:00:00+00') as ts, device,
@@ -60,18 +41,6 @@ where  coalesce(expected.ts, found.ts) < (select last_processed_time
 """
 
 
-@asynccontextmanager
-async def working(*workers: Worker) -> AsyncIterator[None]:
-    """The workers run while the block does, and must all end when they are told to."""
-    tasks = [asyncio.create_task(worker.run()) for worker in workers]
-    try:
-        yield
-    finally:
-        for worker in workers:
-            worker.stop()
-        await asyncio.wait_for(asyncio.gather(*tasks), 60)
-
-
 # Stable, so that only who reads the column waits, not who looks for the first row of a view.
 LINGER = """
     create function raw.linger(seconds float8) returns text stable language plpgsql
@@ -79,22 +48,10 @@ LINGER = """
 """
 
 
-async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for something that a worker does meanwhile."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.05)
-
-
 def pending(db: psycopg.Connection) -> int:
     """Pending ranges of all rollups."""
     query = "select coalesce(sum(pending_ranges), 0) from silver.timeseries_operations_monitor"
     return int(db.execute(query).fetchone()[0])
-
-
-def rows(db: psycopg.Connection, table: str) -> int:
-    return int(db.execute(f"select count(*) from {table}").fetchone()[0])
 
 
 async def test_worker_fills_a_ladder_exactly(database: str, db: psycopg.Connection) -> None:
@@ -305,12 +262,6 @@ async def test_new_data_does_not_wait_for_a_backfill(database: str, db: psycopg.
         assert count(steps, "silver.slow_1m", "history") == 0
 
 
-def count(steps: list[StepResult], target: str, work: str) -> int:
-    """Steps of this kind of work of one rollup that were done."""
-    done = [(step.target_table, step.work) for step in steps if step.outcome == "done"]
-    return done.count((target, work))
-
-
 async def test_a_step_that_does_not_end_is_cancelled(
     database: str, db: psycopg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -341,59 +292,6 @@ async def test_a_step_that_does_not_end_is_cancelled(
     await asyncio.wait_for(running, 10)
     assert "cancelling 1 steps that did not end in 0.5 s" in caplog.text
     await until(lambda: rows(db, STEPPING) == 0)
-
-
-async def test_a_worker_maintains(database: str, db: psycopg.Connection) -> None:
-    db.execute(SOURCE)
-    db.execute("call silver.run_rollups()")
-    db.execute("update silver.timeseries_rollup_config set created_at = now() - interval '2 days'")
-    async with working(Worker(Settings(dsn=database), QUICK)):
-        await until(lambda: rows(db, "silver.timeseries_maintenance_log") == 14)
-    assert rows(db, "silver.timeseries_maintenance_log where outcome = 'failed'") == 0
-
-
-async def test_a_worker_may_be_told_not_to_maintain(database: str, db: psycopg.Connection) -> None:
-    db.execute(SOURCE)
-    db.execute("call silver.run_rollups()")
-    db.execute("update silver.timeseries_rollup_config set created_at = now() - interval '2 days'")
-    options = WorkerOptions(poll_interval=0.05, maintenance=False)
-    async with working(Worker(Settings(dsn=database), options)):
-        await asyncio.sleep(1)
-    assert rows(db, "silver.timeseries_maintenance_log") == 0
-
-
-ENDLESS_MAINTENANCE = """
-    create function raw.endless() returns trigger language plpgsql
-    as $$ begin perform pg_sleep(600); return new; end $$;
-    create trigger endless before insert on silver.timeseries_maintenance_log
-        for each row execute function raw.endless();
-    update silver.timeseries_rollup_config set created_at = now() - interval '2 days'
-"""
-
-
-async def test_new_data_does_not_wait_for_maintenance(
-    database: str, db: psycopg.Connection
-) -> None:
-    """A task that does not end holds up no step even of a worker with one job, and is cancelled."""
-    db.execute(
-        """
-        create table raw.quick (ts timestamptz not null, value integer);
-        create index on raw.quick (ts);
-        insert into raw.quick
-        select now() - second * interval '1 second', 1 from generate_series(1, 60) as second;
-        select silver.create_rollup_table('raw.quick', 'quick_1s', '1 second', dimensions => '{}',
-                                          allowed_lateness => '0');
-        """
-    )
-    db.execute(ENDLESS_MAINTENANCE)
-    steps: list[StepResult] = []
-    options = replace(QUICK, jobs=1, stop_within=0.5)
-    async with working(Worker(Settings(dsn=database), options, steps.append)):
-        await until(lambda: rows(db, MAINTAINING) > 0)
-        before = count(steps, "silver.quick_1s", "frontier")
-        await until(lambda: count(steps, "silver.quick_1s", "frontier") >= before + 3, 20)
-        assert rows(db, MAINTAINING) == 1
-    await until(lambda: rows(db, MAINTAINING) == 0)
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,7 @@ async def test_nothing_ticks_behind_another_screen(console: MakeConsole, db: Any
         below = app.screen
         await app.push_screen(CreateScreen(app.session))
         ticks: list[str] = []
+        # Not of the class: only this one screen's ticks are counted.
         below.tick = lambda: ticks.append("tick")  # type: ignore[attr-defined,method-assign]
         below._tick_when_seen()  # type: ignore[attr-defined]
         assert not ticks

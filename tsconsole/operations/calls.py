@@ -86,6 +86,7 @@ def model_cursor(
 
     def row_maker(cursor: psycopg.AsyncCursor[Any]) -> Callable[[Sequence[Any]], T]:
         columns, known = [column.name for column in cursor.description or ()], iter(before)
+        # Every model is a dataclass, which no bound of a type variable can say.
         in_order = columns == [field.name for field in fields(model)][: len(columns)]  # type: ignore[arg-type]
 
         def row(values: Sequence[Any]) -> T:
