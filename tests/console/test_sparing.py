@@ -18,7 +18,7 @@ from textual.strip import Strip
 from console.conftest import MakeConsole
 from console.test_terminal import Terminal as Pty
 from tsconsole import sparing
-from tsconsole.sparing import Change, Terminal, cells, pieces
+from tsconsole.sparing import Cell, Change, Terminal, cells, pieces
 
 STYLES = [Style(color="red"), Style(bold=True), Style(), Style(meta={"row": 1})]
 WIDTH = 24
@@ -37,14 +37,15 @@ LINE = st.lists(st.tuples(st.text("ab ─✗中文", max_size=9), st.integers(0,
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.lists(LINE, min_size=3, max_size=3), min_size=1, max_size=6))
 def test_the_terminal_shows_what_was_drawn(screens: list[list[Strip]]) -> None:
-    terminal, shown = Terminal(), {y: [None] * WIDTH for y in range(3)}
+    terminal = Terminal()
+    shown: dict[int, list[Cell | None]] = {y: [None] * WIDTH for y in range(3)}
     for lines in screens:
         update = LayoutUpdate([[line] for line in lines], Region(0, 0, WIDTH, 3))
         for piece in pieces(update):
             for y, x, strip in terminal.changes(piece):
                 sent = cells(strip)
                 assert sent and len(sent) == strip.cell_length
-                shown[y][x : x + len(sent)] = sent  # type: ignore[assignment]
+                shown[y][x : x + len(sent)] = sent
         assert shown == {y: cells(line) for y, line in enumerate(lines)}
 
 
