@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import pickle
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
+
+
+def temporary_folder(name: str) -> str:
+    """A folder that is gone when the tests are."""
+    path = tempfile.mkdtemp(prefix=f"tsconsole-{name}-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
 
 # Before Textual is imported: it reads the environment when it is.
 for _name in [n for n in os.environ if n == "NO_COLOR" or n.startswith("TEXTUAL")]:
@@ -14,21 +25,41 @@ for _name in [n for n in os.environ if n == "NO_COLOR" or n.startswith("TEXTUAL"
         del os.environ[_name]
 # The snapshot plugin sets this before its workers start, and wants it in each of them.
 if "TEXTUAL_SNAPSHOT_TEMPDIR" not in os.environ:
-    os.environ["TEXTUAL_SNAPSHOT_TEMPDIR"] = tempfile.mkdtemp(prefix="tsconsole-pictures-")
+    os.environ["TEXTUAL_SNAPSHOT_TEMPDIR"] = temporary_folder("pictures")
 # What the operator of this machine is shown is left alone.
-os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="tsconsole-state-")
+os.environ["XDG_STATE_HOME"] = temporary_folder("state")
 os.environ.update(TZ="UTC", LC_ALL="C.UTF-8", TERM="xterm-256color", COLORTERM="truecolor")
 time.tzset()
 
 import psycopg  # noqa: E402
 import pytest  # noqa: E402
+from pytest_textual_snapshot import node_to_report_path  # noqa: E402
+from textual.app import App  # noqa: E402
 
+from console.pictures import difference, export_screenshot  # noqa: E402
 from console.states import FixedServer  # noqa: E402
 from tsconsole.app import TsConsole  # noqa: E402
 from tsconsole.config import ConsoleConfig  # noqa: E402
 from tsconsole.database import Settings  # noqa: E402
 
 MakeConsole = Callable[..., TsConsole]
+
+
+@pytest.fixture
+def snap_compare(
+    snap_compare: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., bool]:
+    """Compares pictures by what is seen, and says what differs."""
+    monkeypatch.setattr(App, "export_screenshot", export_screenshot)
+
+    def compare(*arguments: Any, **options: Any) -> bool:
+        same: bool = snap_compare(*arguments, **options)
+        if not same:
+            kept = pickle.loads(node_to_report_path(request.node).read_bytes())
+            print(difference(kept[1], kept[2]))
+        return same
+
+    return compare
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pytest
 from textual.pilot import Pilot
 
 from console.conftest import MakeConsole
+from console.pictures import settle
 from console.states import FixedServer, failing, until
-from console.test_snapshots import MIDDLE, NARROW, WIDE, Connect, at_monitor, pytestmark, settle
+from console.test_snapshots import MIDDLE, NARROW, WIDE, Connect, at_monitor, pytestmark
 
 __all__ = ["pytestmark"]
 

@@ -16,6 +16,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Select, Static
 
 from console.conftest import MakeConsole
+from console.pictures import settle
 from console.states import FixedServer, failing, healthy, until
 from tsconsole import installer, operations
 from tsconsole.app import TsConsole
@@ -41,14 +42,6 @@ Before = Callable[[Pilot[Any]], Any]
 
 def screen(pilot: Pilot[Any]) -> Any:
     return pilot.app.screen
-
-
-async def settle(pilot: Pilot[Any]) -> None:
-    """No message is on its way any more, and no cursor blinks."""
-    for box in pilot.app.screen.query(Input):
-        box.cursor_blink = False
-    for _ in range(3):
-        await pilot.pause(0.05)
 
 
 async def at_monitor(pilot: Pilot[Any]) -> None:

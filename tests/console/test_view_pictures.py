@@ -10,8 +10,9 @@ import pytest
 from textual.pilot import Pilot
 
 from console.conftest import MakeConsole
+from console.pictures import settle
 from console.states import NOW, FixedServer, until
-from console.test_snapshots import MIDDLE, NARROW, WIDE, at_monitor, settle
+from console.test_snapshots import MIDDLE, NARROW, WIDE, at_monitor
 from tsconsole import operations
 from tsconsole.errors import ConnectionLost
 from tsconsole.models import (
