@@ -50,6 +50,8 @@ class Field(Horizontal):
             self._draw()
 
     def _draw(self) -> None:
+        if not self.query(".field-note"):
+            return  # It is being left before it was made.
         note = self.query_one(".field-note", Static)
         if self._error:
             note.update(Text(f"✗ {self._error}", style=palette(self.app).error))

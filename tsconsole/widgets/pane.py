@@ -87,6 +87,8 @@ class Pane(Vertical):
 
     def say(self, words: str) -> None:
         """Show the table, or words in its place when it is empty."""
+        if not self.query(".empty"):
+            return  # It is being left before it was made.
         empty = self.query_one(".empty", Static)
         self.table.display = not words
         empty.display = bool(words)
