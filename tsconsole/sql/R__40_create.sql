@@ -230,6 +230,8 @@ begin
         tsconsole.pending_table(rollup_id),
         (select string_agg(format(', d%s %s', d.position, tsconsole.plain_type(d.data_type)), '' order by d.position)
          from tsconsole.rollup_dimension d where d.rollup_id = make_pending_table.rollup_id));
+    -- Without it no step could delete from a table that is published.
+    execute format('alter table %s replica identity full', tsconsole.pending_table(rollup_id));
     execute format('create index on %s (lo)', tsconsole.pending_table(rollup_id));
     perform tsconsole.give_to_owner('table', tsconsole.pending_table(rollup_id));
     execute format('comment on table %s is %L', tsconsole.pending_table(rollup_id),

@@ -33,6 +33,8 @@ begin
     end;
     config.target_table := config.target_name;
     perform tsconsole.give_to_owner('table', config.target_name);
+    -- Its unique index may hold nulls, and cannot be the identity by which a publication knows its rows.
+    execute format('alter table %s replica identity full', config.target_name);
     execute format('create unique index on %s (%I%s) nulls not distinct', config.target_name, config.time_column,
         (select string_agg(format(', %I', d ->> 'column_name'), '' order by d -> 'ordinal') from jsonb_array_elements(planned) d));
     execute format('comment on table %s is %L', config.target_name,

@@ -219,6 +219,9 @@ begin
     loop
         execute format('alter table %s alter column %I set statistics %s', partition, item.attname, item.attstattarget);
     end loop;
+    if (select t.relreplident = 'f' from pg_class t where t.oid = target) then
+        execute format('alter table %s replica identity full', partition);
+    end if;
     select t.relowner::regrole as owner into item
     from pg_class t join pg_class p on p.relowner <> t.relowner
     where t.oid = target and p.oid = partition;
@@ -229,5 +232,5 @@ end;
 $$;
 
 comment on function tsconsole.copy_properties(regclass, regclass) is
-'Gives a new partition what CREATE TABLE … LIKE leaves out: storage options, statistics targets and the owner of the target.
+'Gives a new partition what CREATE TABLE … LIKE leaves out: storage options, statistics targets, the replica identity and the owner of the target.
 Example: see tsconsole.ensure_partitions.';

@@ -17,13 +17,14 @@ begin
             tsconsole.qualified_name(config.target_table), (select string_agg(quote_ident(c), ', ') from unnest(columns) c));
         repaired := repaired || ('created ' || tsconsole.key_index(config.target_table, columns)::text);
     end if;
+    repaired := repaired || tsconsole.repair_replica_identity(config.target_table);
     outcome := 'done';
     detail := coalesce(nullif(array_to_string(repaired, ', '), ''), 'all indexes are there and valid');
 end;
 $$;
 
 comment on function tsconsole.maintain_indexes(silver.timeseries_rollup_config) is
-'Creates the unique index of a target where it is missing, and rebuilds invalid indexes of the target and its partitions.
+'Creates the unique index of a target where it is missing, rebuilds invalid indexes of the target and its partitions, and gives them the replica identity that a publication needs.
 Example: select * from tsconsole.maintain_indexes(tsconsole.rollup(''silver.meters_1h''));';
 
 
@@ -65,3 +66,32 @@ $$;
 comment on function tsconsole.repair_invalid_indexes(regclass) is
 'Rebuilds invalid indexes of a target and its partitions, and drops what can never become valid. Returns what it did.
 Example: select tsconsole.repair_invalid_indexes(''silver.meters_1h'');';
+
+
+create or replace function tsconsole.repair_replica_identity(target regclass) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    part   regclass;
+    given  integer := 0;
+begin
+    -- Made by an earlier version, or by pg_partman. Each takes a lock that readers wait for: only where somebody publishes.
+    if not exists (select from pg_publication p where p.pubupdate or p.pubdelete) then
+        return null;
+    end if;
+    for part in
+        select c.oid from (select target::oid union all select p.part from tsconsole.stored_parts(target) p) t (oid) join pg_class c using (oid)
+        where c.relreplident = 'd' and not exists (select from pg_index x where x.indrelid = c.oid and x.indisprimary)
+        limit 100
+    loop
+        execute format('alter table %s replica identity full', tsconsole.qualified_name(part));
+        given := given + 1;
+    end loop;
+    return 'replica identity full for ' || nullif(given, 0) || ' tables';
+end;
+$$;
+
+comment on function tsconsole.repair_replica_identity(regclass) is
+'Gives a target and up to a hundred of its partitions a replica identity, where a publication that sends updates or deletes could hold them. Returns what it did; null for nothing.
+Example: select tsconsole.repair_replica_identity(''silver.meters_1h'');';
