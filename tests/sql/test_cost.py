@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -10,6 +11,7 @@ import pytest
 from .support import assert_verified, create, make_readings, perform, value
 
 Connection = psycopg.Connection[Any]
+Connect = Callable[..., Connection]
 
 
 def log_runs(db: Connection, runs: list[tuple[int, float, int]], work: str = "history") -> None:
@@ -106,15 +108,27 @@ def test_it_looks_ahead_where_the_rate_changes(db: Connection) -> None:
 
 
 def test_a_worker_leaves_half_of_the_history_to_the_others(rollup: Connection) -> None:
-    """50 hours are left: half of them, unless all of them are half a step."""
+    """50 hours are left: half of them, unless all of them are half a step, or nobody else works."""
     rollup.execute("analyze raw.readings")
     end = "2025-03-03 02:00Z"
     log_runs(rollup, [(20, 2.0, 1200)] * 3)
     assert window(rollup) == pytest.approx(50, rel=0.01)
+    assert window(rollup, edge=end) == pytest.approx(50, rel=0.1)
+    rollup.execute("update silver.timeseries_refresh_log set worker_pid = 1")
     assert window(rollup, edge=end) == pytest.approx(25, rel=0.2)
     assert window(rollup, edge="2025-03-02 01:00Z") >= 25
     log_runs(rollup, [(20, 0.1, 1200)] * 8)
     assert window(rollup, edge=end) >= 50
+
+
+def test_who_has_a_claim_shares_the_history_too(rollup: Connection, connect: Connect) -> None:
+    shared = "select tsconsole.is_shared(c) from silver.timeseries_rollup_config as c"
+    assert value(rollup, shared) is False
+    other = connect(autocommit=False)
+    other.execute("select tsconsole.claim(id, 'history') from silver.timeseries_rollup_config")
+    assert value(rollup, shared) is True
+    other.rollback()
+    assert value(rollup, shared) is False
 
 
 def test_a_planner_that_was_wrong_is_not_heeded(rollup: Connection) -> None:

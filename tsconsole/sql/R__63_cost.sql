@@ -119,13 +119,13 @@ begin
     else
         wanted := greatest(aim - model.overhead, aim / 2) / greatest(model.seconds_per_unit, 1e-10);
         width := wanted / tsconsole.work_units(work, model.data_rate, model.group_rate);
-        widest := case when model.planner_factor is null or model.runs < 2 then 4 else 256 end * model.last_width;
+        widest := case when model.planner_factor is null then 4 when model.runs < 2 then 8 else 256 end * model.last_width;
     end if;
     -- One step makes at most some 50 partitions, however thin the data is.
     widest := least(widest, extract(epoch from least((config).processing_window, 50 * (config).chunk_interval)), 1e11);
     if edge is not null and model.planner_factor is not null and work <> 'recompute' then
-        if work = 'history' then
-            -- Workers share it: each leaves half of what is left to the others, unless that is less than half a step.
+        if work = 'history' and (model.runs = 0 or tsconsole.is_shared(config)) then
+            -- Each worker leaves half of what is left to the others, unless that is less than half a step.
             wanted := least(wanted, greatest(tsconsole.history_units(config, edge, model.planner_factor, model.group_rate) / 2, wanted / 2));
         end if;
         -- In the steady state there is less to do than the window could hold, and nothing to look at.
@@ -142,6 +142,24 @@ $$;
 comment on function tsconsole.learned_window(silver.timeseries_rollup_config, text, timestamptz, timestamptz) is
 'The width of window that should take as long as tsconsole.step_aim() says, by the cost model. edge: where the window begins (its end, for history), so that the planner''s statistics are asked how many rows lie there, towards reach; without it by the rate of the last window. Never wider than processing_window.
 Example: select tsconsole.learned_window(tsconsole.rollup(''silver.meters_1h''), ''history'');';
+
+
+create or replace function tsconsole.is_shared(config silver.timeseries_rollup_config) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Between two of its steps a worker holds no claim.
+    return exists (select from tsconsole.running_steps() s where s.rollup_id = (config).id)
+        or exists (
+            select from (select l.worker_pid, l.end_time from silver.timeseries_refresh_log l where l.rollup_id = (config).id order by l.id desc limit 20) r
+            where r.worker_pid <> pg_backend_pid() and r.end_time > clock_timestamp() - interval '10 seconds');
+end;
+$$;
+
+comment on function tsconsole.is_shared(silver.timeseries_rollup_config) is
+'Whether another session works on a rollup, or did within the last 10 seconds.
+Example: select tsconsole.is_shared(tsconsole.rollup(''silver.meters_1h''));';
 
 
 create or replace function tsconsole.history_units(
