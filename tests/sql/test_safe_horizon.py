@@ -229,3 +229,63 @@ def test_a_clock_that_is_put_back(db: psycopg.Connection, zone: str) -> None:
         [zone],
     ).fetchone()
     assert overtaken == (0,)
+
+
+def put_back(db: psycopg.Connection, seconds: int) -> None:
+    """As if the clock had been that much ahead of now before, and every step had gone by it."""
+    db.execute(
+        "update silver.timeseries_rollup_config set last_processed_time = "
+        "date_trunc('second', clock_timestamp()) + %s * interval '1 second'",
+        [seconds],
+    )
+
+
+@pytest.mark.parametrize("by_worker", [True, False])
+def test_rows_on_time_again_because_the_clock_was_put_back(
+    source: psycopg.Connection, by_worker: bool
+) -> None:
+    def go_on() -> None:
+        source.execute(
+            "call silver.run_due_rollups()" if by_worker else "select silver.perform_rollup(null)"
+        )
+
+    put_back(source, 3)
+    source.execute("insert into raw.live values (clock_timestamp(), 1)")
+    go_on()
+    assert live_differences(source) == 0
+    for _ in range(20):
+        source.execute("insert into raw.live values (clock_timestamp(), 1)")
+        go_on()
+        assert live_differences(source) == 0
+        time.sleep(0.2)
+    time.sleep(1.2)
+    for _ in range(3):
+        settle(source)
+    assert live_differences(source) == differences(source) == 0
+    assert source.execute("select count(*) from tsconsole.pending_1").fetchone() == (0,)
+
+
+def test_a_heartbeat_of_a_clock_that_was_put_back_vouches_for_nothing(
+    source: psycopg.Connection, connect: Connect
+) -> None:
+    """An open writer, and a heartbeat before it that the clock says is still to come."""
+    source.execute(
+        "insert into tsconsole.heartbeat select taken_at + interval '1 hour', ceiling "
+        "from tsconsole.heartbeat order by ceiling desc limit 1"
+    )
+    writer = connect(autocommit=False)
+    writer.execute("insert into raw.live values (clock_timestamp(), 1)")
+    time.sleep(0.5)
+    horizon = (
+        "select tsconsole.safe_horizon(tsconsole.rollup('silver.level_100ms')) "
+        "< clock_timestamp() - interval '0.5 seconds'"
+    )
+    assert source.execute(horizon).fetchone() == (True,)
+
+
+def test_health_says_that_the_clock_was_put_back(source: psycopg.Connection) -> None:
+    put_back(source, 60)
+    query = "select distinct health_status, health_reason from silver.timeseries_operations_monitor"
+    assert source.execute(query).fetchall() == [
+        ("WARNING", "the clock was put back: nothing new before it has passed the watermark")
+    ]

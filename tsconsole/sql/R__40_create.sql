@@ -230,12 +230,13 @@ begin
         tsconsole.pending_table(rollup_id),
         (select string_agg(format(', d%s %s', d.position, tsconsole.plain_type(d.data_type)), '' order by d.position)
          from tsconsole.rollup_dimension d where d.rollup_id = make_pending_table.rollup_id));
+    execute format('create index on %s (lo) where kind = ''c''', tsconsole.pending_table(rollup_id));
     -- Without it no step could delete from a table that is published.
     execute format('alter table %s replica identity full', tsconsole.pending_table(rollup_id));
     execute format('create index on %s (lo)', tsconsole.pending_table(rollup_id));
     perform tsconsole.give_to_owner('table', tsconsole.pending_table(rollup_id));
     execute format('comment on table %s is %L', tsconsole.pending_table(rollup_id),
-        'Ranges of buckets that steps must still compute (kind h, history) or recompute (kind l, late; r, everything again), of all series or of the one in d1, d2, …');
+        'Ranges of buckets that steps must still compute (kind h, history) or recompute (kind l, late; r, everything again; c, what a clock that was put back reads again), of all series or of the one in d1, d2, …');
 end;
 $$;
 

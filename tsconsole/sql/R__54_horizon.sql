@@ -105,9 +105,7 @@ begin
         perform pg_sleep(0.02);
     end loop;
     if oldest is not null then
-        -- A transaction with a higher id than a heartbeat's began to write after it.
-        select h.taken_at into read_at from tsconsole.heartbeat h where h.ceiling < oldest order by h.ceiling desc limit 1;
-        read_at := greatest(since, read_at);
+        read_at := tsconsole.clock_before(oldest, since);
     end if;
     return tsconsole.axis_time(config, read_at - tsconsole.lateness(config) - tsconsole.clock_margin());
 end;
@@ -116,6 +114,79 @@ $$;
 comment on function tsconsole.safe_horizon(silver.timeseries_rollup_config) is
 'The time below which the source is complete but for what the triggers log: the frontier stops there. Held back only by transactions that have written to this source and are still open. Waits at most 200 ms for them, and takes no lock that a writer could see.
 Example: select tsconsole.safe_horizon(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.clock_before(writer xid8, since timestamptz) returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    vouched xid8;
+    taken timestamptz;
+    lowest timestamptz;
+begin
+    -- A transaction with a higher id than a heartbeat's began to write after it.
+    select h.ceiling, h.taken_at into vouched, taken from tsconsole.heartbeat h where h.ceiling < writer order by h.ceiling desc limit 1;
+    taken := greatest(since, taken);
+    -- Unless the clock was put back since: then it may have read less than any heartbeat says.
+    select least(min(h.taken_at), clock_timestamp()) into lowest from tsconsole.heartbeat h where h.ceiling > coalesce(vouched, writer);
+    return case when lowest < taken - interval '1 second' then lowest - tsconsole.clock_slack() else least(lowest, taken) end;
+end;
+$$;
+
+comment on function tsconsole.clock_before(xid8, timestamptz) is
+'A time that the clock had passed whenever a transaction wrote to a source that is tracked since then.
+Example: select tsconsole.clock_before(pg_current_xact_id(), now());';
+
+
+create or replace function tsconsole.clock_slack() returns interval
+language sql immutable parallel safe
+return interval '10 minutes';
+
+comment on function tsconsole.clock_slack() is
+'How long ago a clock may have been put back when a step notices.
+Example: select tsconsole.clock_slack();';
+
+
+create or replace function tsconsole.clock_went_back(config silver.timeseries_rollup_config) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- From here on a row is on time for the triggers.
+    on_time timestamptz := (
+        select tsconsole.axis_time(config, clock_timestamp() - t.lateness) from tsconsole.tracked_source t
+        where t.source_table = (config).source_table and t.time_column = (config).time_column and (config).change_tracking = 'trigger');
+    is_new boolean;
+begin
+    if not coalesce(on_time < (config).last_processed_time, false) then
+        return false;
+    end if;
+    execute format('select not exists (select from %s p where p.kind = ''c'' and p.lo <= $1 and p.hi >= $2)', tsconsole.pending_table((config).id))
+    into is_new using on_time, (config).last_processed_time;
+    return is_new;
+end;
+$$;
+
+comment on function tsconsole.clock_went_back(silver.timeseries_rollup_config) is
+'Whether the clock was put back (after a failover, perhaps) so far that rows below the watermark are on time again, which no trigger logs, and no step has noted that yet.
+Example: select tsconsole.clock_went_back(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.note_clock(config silver.timeseries_rollup_config) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format('insert into %s (lo, hi, all_series, kind) select $1, $2, true, ''c'' where $1 < $2', tsconsole.pending_table((config).id))
+    using greatest((config).first_bucket, tsconsole.bucket_floor(config, tsconsole.possible_horizon(config) - tsconsole.clock_slack())),
+          (config).last_processed_time;
+end;
+$$;
+
+comment on function tsconsole.note_clock(silver.timeseries_rollup_config) is
+'Queues the buckets that the clock reads again (kind c). Live views read them from the source; they are computed again once the frontier goes on above them.
+Example: see tsconsole.choose_frontier.';
 
 
 create or replace function tsconsole.beat() returns xid8

@@ -91,6 +91,8 @@ begin
     -- While its triggers are away for DDL, nothing may be called complete.
     if exists (select from tsconsole.prepared_source p where p.source_table = (config).source_table) then
         return false;
+    elsif work = 'frontier' and tsconsole.clock_went_back(config) then
+        return true;
     elsif work = 'frontier' then
         return coalesce(tsconsole.bucket_floor(config, nullif(least(tsconsole.possible_horizon(config), tsconsole.axis_time(config, as_of - tsconsole.lateness(config) - tsconsole.clock_margin())), '-infinity')) > (config).last_processed_time, false);
     end if;

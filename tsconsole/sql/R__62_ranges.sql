@@ -57,6 +57,9 @@ declare
     first_row timestamptz;
 begin
     range.lo := greatest((config).last_processed_time, (config).first_bucket, tsconsole.earliest_time());
+    if tsconsole.clock_went_back(config) then
+        perform tsconsole.note_clock(config);
+    end if;
     if horizon is null or horizon <= range.lo then
         return null;
     end if;

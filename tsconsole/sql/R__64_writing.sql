@@ -179,15 +179,19 @@ begin
     -- A late range wholly inside what is computed now needs no work of its own. It must go in a statement before the
     -- aggregate: what arrives after this statement may be invisible to the aggregate, and stays.
     if work <> 'recompute' then
-        execute format('delete from %s where kind <> ''h'' and lo >= $1 and hi <= $2', tsconsole.pending_table((config).id))
+        execute format('delete from %s where kind not in (''h'', ''c'') and lo >= $1 and hi <= $2', tsconsole.pending_table((config).id))
         using (range).lo, (range).hi;
+        if work = 'frontier' then
+            -- The clock is above the watermark again: what was on time below it is there now, or was logged.
+            execute format('update %s set kind = ''l'' where kind = ''c''', tsconsole.pending_table((config).id));
+        end if;
         perform tsconsole.forget_logged(config);
     end if;
 end;
 $$;
 
 comment on function tsconsole.absorb_late(silver.timeseries_rollup_config, text, tsconsole.work_range) is
-'Deletes the late ranges that a frontier or history step covers wholly.
+'Deletes the late ranges that a frontier or history step covers wholly; with the frontier, what was queued because the clock was put back may be computed again.
 Example: see silver.perform_step.';
 
 

@@ -150,7 +150,7 @@ cross join lateral (
         when w.next_retry_time is not null or state.prepared is not null then 'WARNING'
         when state.ran is not null then 'RUNNING'
         when b.behind > c.alert_threshold + c.refresh_interval then 'ALERT'
-        when b.behind > 2 * c.refresh_interval + interval '10 seconds' or state.stands then 'WARNING'
+        when b.behind > 2 * c.refresh_interval + interval '10 seconds' or state.stands or c.last_processed_time > n.clock then 'WARNING'
         else 'OK' end as health_status,
         case
         when not c.is_active then 'paused by an operator'
@@ -162,6 +162,7 @@ cross join lateral (
         when state.ran is not null then 'a step has run for ' || tsconsole.in_words(state.ran) || state.backfill
         when b.behind > 2 * c.refresh_interval + interval '10 seconds'
             then format('%s behind%s', tsconsole.in_words(b.behind), tsconsole.holder_in_words(c))
+        when c.last_processed_time > n.clock then 'the clock was put back: nothing new before it has passed the watermark'
         when not isfinite(c.last_processed_time) then case when c.change_tracking = 'ladder'
             then 'the level below has no complete bucket yet' else 'the source has no rows yet' end
         when state.stands then format('no step has run for %s%s: is a worker up?', tsconsole.in_words(state.idle), state.backfill)

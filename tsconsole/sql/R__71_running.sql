@@ -134,7 +134,7 @@ begin
     -- Above the watermark nothing is owed: the frontier computes it anyway.
     return query execute format(
         'select q.work, lower(q.r), upper(q.r) from ('
-        'select case p.kind when ''h'' then ''history'' when ''l'' then ''recompute'' else ''refill'' end as work, '
+        'select case p.kind when ''h'' then ''history'' when ''r'' then ''refill'' else ''recompute'' end as work, '
         'unnest(range_agg(tstzrange(p.lo, p.hi))) as r '
         'from (select * from %s p where p.lo < $1 order by p.lo desc limit 100000) p group by p.kind) q '
         'order by upper(q.r) desc limit $2', tsconsole.pending_table(config.id))

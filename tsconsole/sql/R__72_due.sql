@@ -20,7 +20,8 @@ as $$
       and (w.work <> 'frontier' or case
           -- An empty source is due when its first row is there.
           when not isfinite(c.last_processed_time) then tsconsole.source_has_rows(c)
-          else tsconsole.possible_horizon(c) - c.last_processed_time >= c.refresh_interval end)
+          -- Below the watermark when the clock was put back, which is to be noted at once.
+          else tsconsole.possible_horizon(c) - c.last_processed_time >= c.refresh_interval or tsconsole.possible_horizon(c) < c.last_processed_time end)
       and s.can_begin
     order by w.work <> 'frontier', past.end_time nulls first, 4 nulls first, c.id, w.rank;
 $$;
