@@ -7,6 +7,10 @@ language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- Only what this search path finds is named without its schema; a step asks a dozen times.
+    if strpos(relation::text, '.') > 0 then
+        return relation;
+    end if;
     return coalesce(
         (select format('%I.%I', n.nspname, c.relname)
          from pg_class c join pg_namespace n on n.oid = c.relnamespace

@@ -241,8 +241,13 @@ create or replace function tsconsole.foreign_column(config silver.timeseries_rol
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-begin
+declare
     -- The live view follows its columns wherever they are renamed to: it knows which ones it was made for.
+    live regclass := tsconsole.existing_live_view((config).id);
+begin
+    if live is null or (tsconsole.parent_rollup(config)).id is not null then
+        return null;
+    end if;
     return (
         select a.attname
         from pg_attribute a
@@ -253,12 +258,11 @@ begin
                         join (select o.attname as name from pg_attribute o where o.attrelid = (config).source_table
                               union select jsonb_object_keys(renames)) k on d.expression = format('s.%I', k.name)
                         where d.rollup_id = (config).id) n) needed on a.attname = needed.name
-        where a.attrelid = (config).source_table and a.attnum > 0 and (tsconsole.parent_rollup(config)).id is null
-          and exists (select from pg_rewrite w where w.ev_class = tsconsole.existing_live_view((config).id))
+        where a.attrelid = (config).source_table and a.attnum > 0
           and not exists (
               select from pg_rewrite w
               join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
-              where w.ev_class = tsconsole.existing_live_view((config).id) and d.refobjid = a.attrelid and d.refobjsubid = a.attnum)
+              where w.ev_class = live and d.refobjid = a.attrelid and d.refobjsubid = a.attnum)
         limit 1);
 end;
 $$;

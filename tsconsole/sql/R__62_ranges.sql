@@ -167,6 +167,7 @@ declare
     last_lo timestamptz;
     last_hi timestamptz;
     width_before interval;
+    first_hi timestamptz;
     width interval := tsconsole.learned_window(config, 'recompute');
     next_row timestamptz;
 begin
@@ -179,7 +180,7 @@ begin
     end if;
     -- In bucket order, so that neighbours are read together; as many as make up a window.
     execute format(
-        'select array_agg(id), min(lo), max(lo), max(width_before), max(hi) from ('
+        'select array_agg(id), min(lo), max(hi) filter (where lo = first_lo), max(lo), max(width_before), max(hi) from ('
         '  select w.id, w.lo, w.hi, min(w.lo) over () as first_lo, coalesce(sum(w.width) over (order by w.lo, w.id rows between unbounded preceding and 1 preceding), ''0'') as width_before from ('
         -- Only what an entry adds to those before it counts: one bucket may be logged thousands of times.
         '    select p.ctid as id, p.lo, p.hi, case when p.all_series then greatest(p.hi - greatest(p.lo, max(case when p.all_series then p.hi end)'
@@ -188,14 +189,18 @@ begin
         -- The step looks into every partition from the first to the last of them, and locks it.
         ' where width_before < $2 and (lo < first_lo + $3 or lo = first_lo)',
         tsconsole.pending_table((config).id), tsconsole.eligible(config, 'recompute'))
-    into range.entries, first_lo, last_lo, width_before, last_hi using (config).last_processed_time, width, 500 * (config).chunk_interval;
+    into range.entries, first_lo, first_hi, last_lo, width_before, last_hi using (config).last_processed_time, width, 500 * (config).chunk_interval;
     if range.entries is null then
         return tsconsole.choose_refill(config);
     end if;
     range.lo := first_lo;
-    next_row := least(tsconsole.edge_row(config, 'min', first_lo, last_hi),
-                      tsconsole.edge_row(config, 'min', first_lo, last_hi, (config).target_table));
-    range.data_from := greatest(first_lo, coalesce(tsconsole.bucket_floor(config, next_row), last_hi));
+    range.data_from := first_lo;
+    if first_hi > tsconsole.window_end(config, first_lo, '0') then
+        -- Of more than one bucket, the first may lie long before any row.
+        next_row := least(tsconsole.edge_row(config, 'min', first_lo, last_hi),
+                          tsconsole.edge_row(config, 'min', first_lo, last_hi, (config).target_table));
+        range.data_from := greatest(first_lo, coalesce(tsconsole.bucket_floor(config, next_row), last_hi));
+    end if;
     range.hi := least(last_hi, (config).last_processed_time,
                       tsconsole.window_end(config, greatest(last_lo, range.data_from), width - width_before));
     range.data_from := least(range.data_from, range.hi);

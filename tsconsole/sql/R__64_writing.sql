@@ -50,6 +50,24 @@ comment on function tsconsole.make_room(silver.timeseries_rollup_config, text, t
 Example: see silver.perform_step.';
 
 
+create or replace function tsconsole.has_room_for_late(config silver.timeseries_rollup_config) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    late tstzmultirange;
+begin
+    execute format('select case when count(*) < 1000 then range_agg(tstzrange(lo, hi)) end from (select lo, hi from %s where kind <> ''h'' and lo < $1 limit 1000) l',
+        tsconsole.pending_table((config).id)) into late using (config).last_processed_time;
+    return (config).partition_manager <> 'native' or coalesce(tsconsole.uncovered(config, late) = '{}', false);
+end;
+$$;
+
+comment on function tsconsole.has_room_for_late(silver.timeseries_rollup_config) is
+'Whether every late range lies in a partition of the target, as they mostly do. False, too, when a thousand or more wait.
+Example: see tsconsole.prepare_step.';
+
+
 create or replace function tsconsole.make_room_for_rows(config silver.timeseries_rollup_config, lo timestamptz, hi timestamptz) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp

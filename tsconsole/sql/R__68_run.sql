@@ -114,7 +114,9 @@ begin
         if chosen_work = 'history' then
             perform tsconsole.make_room_for_history(config);
         end if;
-        range := tsconsole.choose_range(config, chosen_work, tsconsole.possible_horizon(config));
+        if chosen_work <> 'recompute' or not tsconsole.has_room_for_late(config) then
+            range := tsconsole.choose_range(config, chosen_work, tsconsole.possible_horizon(config));
+        end if;
         if range.hi is not null then
             perform tsconsole.make_room(config, chosen_work, range);
         end if;
