@@ -41,6 +41,8 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
+        self.is_complete = False
+        """Whether anything, or why nothing, has come: before that, little is to be seen."""
         self.failure: PollFailure | None = None
         self.poller: Poller[Data] = Poller(
             self._fetch_connected,
@@ -81,6 +83,7 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
         event.stop()
         if not self.query(Header):
             return  # It is being left.
+        self.is_complete = True
         if self.failure is not None:
             self.say("connected again")
         self._set_failure(None)
@@ -94,6 +97,7 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
         event.stop()
         if not self.query(Header):
             return  # It is being left.
+        self.is_complete = True
         self._set_failure(event.failure)
         self.draw_header()
         self.refresh_bindings()
