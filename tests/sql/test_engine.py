@@ -187,6 +187,29 @@ def test_an_unindexed_source_is_allowed_with_a_notice(db: psycopg.Connection) ->
     db.execute(heard[1][1].split("--")[0])
 
 
+def test_an_unlogged_source_is_allowed_with_a_notice(db: psycopg.Connection) -> None:
+    make_readings(db)
+    db.execute("alter table raw.readings set unlogged")
+    heard = notices_of(db)
+    create(db, "raw.readings", "r1h", "1 hour")
+    ((message, hint),) = heard
+    assert "unlogged" in message
+    assert "silver.invalidate('silver.r1h'" in hint
+    findings = (
+        "select count(*) from silver.validate_rollup_config() where not is_valid and message = %s"
+    )
+    assert value(db, findings, [message]) == 1
+    run(db)
+    # As after a crash: no trigger tells.
+    db.execute("alter table raw.readings disable trigger user")
+    db.execute("delete from raw.readings; select silver.refresh_source('raw.readings')")
+    db.execute("alter table raw.readings set logged")
+    assert value(db, findings, [message]) == 0
+    db.execute("select silver.invalidate('silver.r1h', '-infinity', 'infinity')")
+    run(db)
+    assert value(db, "select count(*) from silver.r1h") == 0
+
+
 def test_pause_and_resume(db: psycopg.Connection) -> None:
     make_readings(db, 1000)
     create(db, "raw.readings", "r1h", "1 hour")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from sql.support import assert_same, clear_of_midnight, create, perform
+from sql.support import assert_same, clear_of_midnight, create, perform, value
 
 AGO = "date_trunc('day', now()) - interval '20 days'"
 
@@ -140,6 +140,14 @@ def test_a_bulk_load_is_logged_once(db: psycopg.Connection) -> None:
     assert unequal(db, bucket, "by_device_live") == 0
     run(db)
     assert unequal(db, bucket, "by_device") == 0
+
+
+def test_a_bulk_load_that_no_rollup_reads(db: psycopg.Connection) -> None:
+    db.execute("create table raw.other (ts timestamptz)")
+    heard: list[str] = []
+    db.add_notice_handler(lambda notice: heard.append(notice.message_primary or ""))
+    assert value(db, "select silver.bulk_load('raw.other', '2025-03-01Z', '2025-03-02Z')") == 0
+    assert heard == ["no rollup reads raw.other, so nothing was queued"]
 
 
 def test_an_update_that_moves_many_rows_logs_each_bucket_a_few_times(

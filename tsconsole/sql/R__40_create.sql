@@ -147,6 +147,7 @@ begin
     end if;
     perform tsconsole.make_live_view(config);
     perform tsconsole.advise_index(config);
+    perform tsconsole.say_unlogged(config);
     return config.target_table;
 end;
 $$;
@@ -282,4 +283,46 @@ $$;
 
 comment on function tsconsole.advise_index(silver.timeseries_rollup_config) is
 'A notice with the CREATE INDEX statement when the source has no index on its time column.
+Example: see silver.create_rollup_table.';
+
+
+create or replace function tsconsole.unlogged_problem(config silver.timeseries_rollup_config) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'the source is unlogged: a crash of the server empties it, and no rollup notices'
+    where exists (select from tsconsole.with_partitions((config).source_table) p join pg_class c on c.oid = p where c.relpersistence = 'u');
+$$;
+
+comment on function tsconsole.unlogged_problem(silver.timeseries_rollup_config) is
+'That a source, or one of its partitions, is unlogged; null when none is.
+Example: select tsconsole.unlogged_problem(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.unlogged_hint(config silver.timeseries_rollup_config) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('What was rolled up is kept then, except where late changes were still to be computed. To have it empty too: '
+                  'select silver.invalidate(%L, ''-infinity'', ''infinity''); to avoid it: alter table … set logged;', (config).target_name);
+$$;
+
+comment on function tsconsole.unlogged_hint(silver.timeseries_rollup_config) is
+'What becomes of a rollup whose unlogged source was emptied, and what can be done.
+Example: select tsconsole.unlogged_hint(tsconsole.rollup(''silver.meters_1h''));';
+
+
+create or replace function tsconsole.say_unlogged(config silver.timeseries_rollup_config) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if tsconsole.unlogged_problem(config) is not null then
+        raise notice '%', tsconsole.unlogged_problem(config) using hint = tsconsole.unlogged_hint(config);
+    end if;
+end;
+$$;
+
+comment on function tsconsole.say_unlogged(silver.timeseries_rollup_config) is
+'A notice when the source of a new rollup is unlogged.
 Example: see silver.create_rollup_table.';

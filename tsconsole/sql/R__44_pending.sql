@@ -79,6 +79,9 @@ declare
     config silver.timeseries_rollup_config;
 begin
     perform tsconsole.check_range(from_time, to_time);
+    if not exists (select from silver.timeseries_rollup_config c where c.source_table = source) then
+        raise notice 'no rollup reads %, so nothing was queued', tsconsole.qualified_name(source);
+    end if;
     for config in select c.* from silver.timeseries_rollup_config c where c.source_table = source loop
         queued := queued + tsconsole.queue_late(config, from_time, to_time);
         if config.change_tracking = 'trigger' then
@@ -94,7 +97,7 @@ end;
 $$;
 
 comment on function silver.bulk_load(regclass, timestamptz, timestamptz) is
-'Announces that the calling transaction loads old rows in [from_time, to_time) into a source: queues that range once for every rollup that reads it, and keeps the triggers from logging each row inside it until the transaction ends; rows outside it are still logged. Call it before loading. Returns the number of ranges queued.
+'Announces that the calling transaction loads old rows in [from_time, to_time) into a source: queues that range once for every rollup that reads it, and keeps the triggers from logging each row inside it until the transaction ends; rows outside it are still logged. Call it before loading. Returns the number of ranges queued; 0 with a notice when no rollup reads the table.
 Example: begin; select silver.bulk_load(''raw.readings'', ''2025-01-01'', ''2025-02-01''); copy raw.readings from stdin; commit;';
 
 

@@ -103,6 +103,8 @@ begin
     end if;
     return query select 'time index', 'warning', tsconsole.time_index_problem(config), 'the source has an index on its time column',
         format('create index concurrently on %s (%I);', tsconsole.qualified_name((config).source_table), (config).time_column);
+    return query select 'crash', 'warning', tsconsole.unlogged_problem(config), null::text, tsconsole.unlogged_hint(config)
+        where tsconsole.unlogged_problem(config) is not null;
     raised := tsconsole.lock_problem(config);
     return query select 'locks', 'warning', raised.problem, 'the server can lock source and target with all their partitions', raised.hint;
     return query select f.* from tsconsole.target_findings(config) f;
