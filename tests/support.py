@@ -96,11 +96,16 @@ def missing(reason: str) -> NoReturn:
 
 def find_psql(folder: Path | None) -> Path:
     """The psql of the embedded server, whose programs are in the folder, else any newer one."""
+    return find_program("psql", folder)
+
+
+def find_program(name: str, folder: Path | None) -> Path:
+    """A program of PostgreSQL, by preference from that folder."""
     for place in (folder, os.environ.get("PATH"), "/usr/lib/postgresql/15/bin"):
-        found = shutil.which("psql", path=str(place)) if place else None
+        found = shutil.which(name, path=str(place)) if place else None
         if found:
             return Path(found)
-    missing("there is no psql")
+    missing(f"there is no {name}")
 
 
 class Wire:

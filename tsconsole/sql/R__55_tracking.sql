@@ -160,6 +160,7 @@ declare
     former oid[] := tsconsole.tracking_functions(key, 'track_old', 'track_new', 'track');
     is_other boolean;
 begin
+    perform tsconsole.drop_restored_tracking(source);
     -- With other dimensions they have other arguments, and stand beside the former ones.
     perform tsconsole.drop_functions(tsconsole.tracking_functions(key, 'log'));
     execute tsconsole.logger_source(source, time_column);
@@ -222,6 +223,33 @@ $$;
 comment on function tsconsole.drop_functions(oid[]) is
 'Drops generated functions of a tracked source, with the triggers that call them.
 Example: select tsconsole.drop_functions(tsconsole.tracking_functions(''16384_1'', ''log''));';
+
+
+create or replace function tsconsole.drop_restored_tracking(source regclass) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    former text;
+begin
+    -- A dump brings the triggers of a source back under the number that it had in the other database. They log to the same
+    -- tables, and writers would fail once those are gone. Those of a source that is tracked here are not touched: this one may
+    -- be, or have been, a partition of it.
+    for former in
+        select k.key
+        from pg_trigger t cross join lateral (select substring(t.tgname from '^tsconsole_(\d+_\d+)_(?:insert|update|delete|truncate)$') as key) k
+        where t.tgrelid = source and k.key is not null
+        group by k.key
+        having split_part(k.key, '_', 1)::oid not in (select source union all select s.source_table from tsconsole.tracked_source s)
+    loop
+        perform tsconsole.drop_functions(tsconsole.tracking_functions(former, 'track_old', 'track_new', 'track_truncate', 'track', 'log', 'log_truncate'));
+    end loop;
+end;
+$$;
+
+comment on function tsconsole.drop_restored_tracking(regclass) is
+'Drops the triggers that a source brought along from another database in a dump, with their functions.
+Example: select tsconsole.drop_restored_tracking(''raw.readings'');';
 
 
 create or replace function tsconsole.make_triggers(source regclass, time_column text, key text) returns void
@@ -307,6 +335,7 @@ begin
                where c.source_table = source and c.time_column = end_tracking.time_column and c.change_tracking = 'trigger') then
         perform tsconsole.refresh_tracking(source, time_column);
     elsif exists (select from pg_class c where c.oid = source) then
+        perform tsconsole.drop_restored_tracking(source);
         perform tsconsole.drop_functions(tsconsole.tracking_functions(key, 'track_old', 'track_new', 'track_truncate', 'track', 'log', 'log_truncate'));
         delete from tsconsole.tracked_source t where t.source_table = source and t.time_column = end_tracking.time_column;
         delete from tsconsole.source_partition p
