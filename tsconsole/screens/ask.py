@@ -11,14 +11,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from tsconsole.screens.dialog import Dialog
 from tsconsole.themes import palette
 from tsconsole.widgets.quiet_input import QuietInput
 
 
-class AskScreen(ModalScreen[str | None]):
+class AskScreen(Dialog[str | None]):
     """Returns what was written, once nothing is wrong with it; None when nothing was."""
 
     CSS_PATH = "confirm.tcss"

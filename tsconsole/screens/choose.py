@@ -11,12 +11,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from tsconsole.screens.dialog import Dialog
 
-class ChooseScreen(ModalScreen[int | None]):
+
+class ChooseScreen(Dialog[int | None]):
     """Returns the position of the answer; None when there was none."""
 
     CSS_PATH = "confirm.tcss"

@@ -11,15 +11,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from tsconsole.errors import TsconsoleError
 from tsconsole.formatting import one_line
+from tsconsole.screens.dialog import Dialog
 from tsconsole.widgets.quiet_input import QuietInput
 
 
-class ConfirmScreen(ModalScreen[bool]):
+class ConfirmScreen(Dialog[bool]):
     """Says what will happen to what; Cancel has the focus. It may want a name typed."""
 
     CSS_PATH = "confirm.tcss"

@@ -11,16 +11,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from tsconsole.actions import Action, shown_key
 from tsconsole.health import STATES
+from tsconsole.screens.dialog import Dialog
 from tsconsole.themes import palette
 
 
-class HelpScreen(ModalScreen[str | None]):
+class HelpScreen(Dialog[str | None]):
     """A list of actions, grouped, with the reason beside what does not work now."""
 
     CSS_PATH = "help.tcss"

@@ -12,11 +12,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tsconsole.fuzzy import best_matches, matched_letters
+from tsconsole.screens.dialog import Dialog
 from tsconsole.themes import palette
 from tsconsole.widgets.quiet_input import QuietInput
 
@@ -39,7 +39,7 @@ class Entry:
     """Why it cannot be done now."""
 
 
-class PaletteScreen(ModalScreen[Entry | None]):
+class PaletteScreen(Dialog[Entry | None]):
     """Type, choose, enter; the keys of the actions are shown beside them."""
 
     CSS_PATH = "palette.tcss"

@@ -13,8 +13,9 @@ from tsconsole.activity import Activity
 from tsconsole.background import Connection
 from tsconsole.polling import Poller, PollFailure
 from tsconsole.screens.base import ConsoleScreen
+from tsconsole.screens.dialog import Dialog
 from tsconsole.session import Session
-from tsconsole.widgets.banner import Banner
+from tsconsole.widgets.banner import Banner, in_a_line
 from tsconsole.widgets.header import Header
 
 Data = TypeVar("Data")
@@ -44,13 +45,13 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
         self.is_complete = False
         """Whether anything, or why nothing, has come: before that, little is to be seen."""
         self.failure: PollFailure | None = None
-        self.poller: Poller[Data] = Poller(
+        self.poller: Poller[Data | None] = Poller(
             self._fetch_connected,
             lambda data: self._post(Polled(data)),
             lambda failure: self._post(PollFailed(failure)),
             interval=session.interval,
             clock=session.clock,
-            wanted=lambda: self.is_in_front,
+            wanted=lambda: self.is_in_front or self._is_asking,
         )
 
     @abstractmethod
@@ -75,6 +76,7 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
         """Refresh at once what may be old by now; behind another screen nothing is polled."""
         self.poller.interval = self.pace
         self.poller.poke()
+        self.set_class(self.failure is not None, "-stale")
         self.draw_header()
 
     @on(Polled)
@@ -87,6 +89,8 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
         if self.failure is not None:
             self.say("connected again")
         self._set_failure(None)
+        if event.data is None:
+            return  # Only the connection was looked at.
         self.show_data(event.data)  # type: ignore[arg-type]
         self.draw_header()
         self.refresh_bindings()
@@ -99,8 +103,9 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
             return  # It is being left.
         self.is_complete = True
         self._set_failure(event.failure)
-        self.draw_header()
-        self.refresh_bindings()
+        if self.is_in_front:
+            self.draw_header()
+            self.refresh_bindings()
 
     def tick(self) -> None:
         """Carry on ages and countdowns."""
@@ -174,14 +179,23 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
     def _set_failure(self, failure: PollFailure | None) -> None:
         self.failure = failure
         self.session.is_lost = failure is not None and failure.is_lost
-        self.set_class(failure is not None, "-stale")
+        if self.is_in_front:
+            self.set_class(failure is not None, "-stale")
+        elif self._is_asking and isinstance(self.app.screen, Dialog):
+            self.app.screen.show_failure(in_a_line(failure) if failure else None)
 
-    async def _fetch_connected(self) -> Data:
+    @property
+    def _is_asking(self) -> bool:
+        """Whether a dialog of this screen is open: then only the connection is looked at."""
+        stack = self.app.screen_stack
+        return isinstance(stack[-1], Dialog) and stack[-2:-1] == [self] and not self.session.replay
+
+    async def _fetch_connected(self) -> Data | None:
         async with self.session.connect() as connection:
-            if self.session.is_lost:
+            if self.session.is_lost or not self.is_in_front:
                 # It may be another server now, or the same one after an upgrade.
                 self.session.server = await operations.server_info(connection)
-            return await self.fetch(connection)
+            return await self.fetch(connection) if self.is_in_front else None
 
     def _post(self, message: Message) -> None:
         if self.is_attached:

@@ -36,11 +36,17 @@ class Banner(Line):
         right = Text(
             "connecting …" if left == "now" else f"next try in {left}   {key_of('refresh')} now"
         )
-        what = "✗ SERVER LOST  " if failure.is_lost else "✗ POLL FAILED  "
+        words = f"✗ {in_a_line(failure)}"
         if not is_live:
-            what, right = what if failure.is_lost else "", Text()
+            words, right = words if failure.is_lost else cause(failure.message), Text()
         width = self.size.width or self.app.size.width - 2
-        self.show(justified(Text(what + cause(failure.message)), right, width))
+        self.show(justified(Text(words), right, width))
+
+
+def in_a_line(failure: PollFailure) -> str:
+    """What happened, and why."""
+    what = "SERVER LOST" if failure.is_lost else "POLL FAILED"
+    return f"{what}  {cause(failure.message)}"
 
 
 def cause(message: str) -> str:
