@@ -197,10 +197,10 @@ def topics(
         "keep", "silver.meters_1h has only come to 2025-12-08",
     )  # fmt: skip
     found = {
-        "list_retention": TABLES, "partitions_of": partitions(), "planned_tasks": tasks(),
-        "maintenance_log": log(), "schedule_snapshot": schedule(), "recommend_indexes": advice(),
-        "expired_partitions": [gone, kept], "activity": minutes(),
-        "activity_by_rollup": rollup_activity(),
+        "partitions_overview": (TABLES, partitions()), "maintenance_overview": (tasks(), log()),
+        "schedule_snapshot": schedule(), "advice_overview": (TABLES, advice()),
+        "expired_partitions": [gone, kept],
+        "hour_overview": (minutes(), rollup_activity()),
     }  # fmt: skip
     for name, rows in found.items():
 
@@ -259,7 +259,8 @@ def test_server_lost(
         async def gone(*_: Any, **__: Any) -> None:
             raise ConnectionLost("Connection refused", "Check that the server runs.")
 
-        for name in ("list_retention", "planned_tasks", "schedule_snapshot", "activity_by_rollup"):
+        for name in ("partitions_overview", "maintenance_overview", "schedule_snapshot",
+                     "advice_overview", "hour_overview"):  # fmt: skip
             monkeypatch.setattr(operations, name, gone)
         await pilot.press("ctrl+r")
         screen: Any = pilot.app.screen

@@ -89,10 +89,10 @@ class ActivityScreen(TableScreen[ActivityData]):
         """Read what is new of the hour, and what each rollup did in it."""
         minutes = self.session.activity.wanted(self.session.clock())
         now = self.session.now or datetime.now(timezone.utc)
-        if minutes is not None:
-            found = await operations.activity(connection, minutes)
-            self.session.activity.add(found, now, self.session.clock())
-        return ActivityData(now, tuple(await operations.activity_by_rollup(connection)))
+        hour, rollups = await operations.hour_overview(connection, minutes)
+        if hour is not None:
+            self.session.activity.add(hour, now, self.session.clock())
+        return ActivityData(now, tuple(rollups))
 
     def draw(self) -> None:
         """Draw the lines and the rows."""

@@ -74,12 +74,10 @@ class IndexesScreen(TableScreen[IndexesData]):
 
     async def fetch(self, connection: Connection) -> IndexesData:
         """Ask for advice."""
-        tables = await operations.list_retention(connection)
+        tables, found = await operations.advice_overview(connection, self.table_name)
         if self.table_name is None and tables:
             self.table_name = tables[-1].table_name
-        found: list[IndexAdvice] = []
-        if self.table_name is not None:
-            found = await operations.recommend_indexes(connection, self.table_name)
+            _, found = await operations.advice_overview(connection, self.table_name)
         now = self.session.now or datetime.now(timezone.utc)
         ordered = sorted(found, key=lambda advice: _RANK[advice.advice])
         return IndexesData(now, self.table_name, tuple(ordered), tuple(tables))

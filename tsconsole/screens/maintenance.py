@@ -69,9 +69,8 @@ class MaintenanceScreen(TableScreen[MaintenanceData]):
         ]
 
     async def fetch(self, connection: Connection) -> MaintenanceData:
-        """Read the plan and the log."""
-        tasks = await operations.planned_tasks(connection)
-        log = await operations.maintenance_log(connection, limit=LOGGED)
+        """Read the plan and the log, in one round trip."""
+        tasks, log = await operations.maintenance_overview(connection, LOGGED)
         now = self.session.now or datetime.now(timezone.utc)
         return MaintenanceData(now, tuple(tasks), tuple(log))
 

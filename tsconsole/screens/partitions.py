@@ -69,12 +69,10 @@ class PartitionsScreen(TableScreen[PartitionsData]):
 
     async def fetch(self, connection: Connection) -> PartitionsData:
         """Read the partitions of the table, and which tables there are."""
-        tables = await operations.list_retention(connection)
+        tables, found = await operations.partitions_overview(connection, self.table_name, MOST)
         if self.table_name is None and tables:
             self.table_name = tables[-1].table_name
-        found = []
-        if self.table_name is not None:
-            found = await operations.partitions_of(connection, self.table_name, MOST)
+            _, found = await operations.partitions_overview(connection, self.table_name, MOST)
         now = self.session.now or datetime.now(timezone.utc)
         return PartitionsData(now, self.table_name, tuple(found), tuple(tables))
 
