@@ -104,6 +104,11 @@ def make_many(connection: Connection, rollups: int, log_rows: int) -> None:
             "dimensions => '{d}') from generate_series(%s::int, %s) as i",
             [f"bench.s{first}", first + 1, min(first + 100, rollups)],
         )
+    # As rollups are that have worked: how far they are behind is asked of each.
+    connection.execute(
+        "update silver.timeseries_rollup_config set last_processed_time = "
+        "date_trunc('hour', now()) where target_name like 'bench.many%'"
+    )
     say(f"adding {log_rows:,} rows to the log")
     connection.execute(LOG, [log_rows // rollups, "bench.many_"])
     connection.execute("vacuum analyze silver.timeseries_refresh_log")

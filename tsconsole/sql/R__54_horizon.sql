@@ -2,17 +2,26 @@
 
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
+create or replace function tsconsole.axis_time(time_type regtype, timezone text, at timestamptz) returns timestamptz
+language sql immutable parallel safe
+return case
+    when time_type = 'timestamptz'::regtype then at
+    -- The wall clock falls back when summer time ends and then reads the same hour again (in Antarctica two): before
+    -- that, it counts as that much earlier, so that no bucket is called complete before it is.
+    else least(at at time zone timezone, (at + interval '2 hours') at time zone timezone - interval '2 hours') at time zone 'UTC'
+end;
+
+comment on function tsconsole.axis_time(regtype, text, timestamptz) is
+'A reading of the clock as a time column of this type would hold it, as a stored time.
+Example: select tsconsole.axis_time(''timestamp'', ''Europe/Berlin'', now());';
+
+
 create or replace function tsconsole.axis_time(config silver.timeseries_rollup_config, at timestamptz) returns timestamptz
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return case
-        when (config).time_type = 'timestamptz'::regtype then at
-        -- The wall clock falls back when summer time ends and then reads the same hour again (in Antarctica two): before
-        -- that, it counts as that much earlier, so that no bucket is called complete before it is.
-        else least(at at time zone (config).timezone, (at + interval '2 hours') at time zone (config).timezone - interval '2 hours') at time zone 'UTC'
-    end;
+    return tsconsole.axis_time((config).time_type, (config).timezone, at);
 end;
 $$;
 
@@ -35,20 +44,52 @@ comment on function tsconsole.axis_clock(silver.timeseries_rollup_config) is
 Example: select tsconsole.axis_clock(tsconsole.rollup(''silver.meters_1h''));';
 
 
+create or replace function tsconsole.clock_margin() returns interval
+language sql immutable parallel safe
+return interval '100 milliseconds';
+
+comment on function tsconsole.clock_margin() is
+'What the horizon keeps back beside the allowed lateness, for small steps of the clock.
+Example: select tsconsole.clock_margin();';
+
+
+create or replace function tsconsole.reach(
+    source regclass, time_column text, time_type regtype, timezone text, change_tracking text, allowed_lateness interval
+) returns table (horizon timestamptz, lateness interval)
+language sql stable
+begin atomic
+    -- Without a SET clause, and of columns: so it becomes a part of the query that asks it of each of a thousand rollups,
+    -- instead of being called for each.
+    select coalesce(
+               -- A level of a ladder may go as far as the level below has come.
+               parent.last_processed_time,
+               tsconsole.axis_time(reach.time_type, reach.timezone, clock_timestamp() - l.lateness - tsconsole.clock_margin())),
+           l.lateness
+    from (
+        -- Never less than what the triggers judge by, whatever the configuration says: in between rows would go unlogged.
+        -- In seconds, as theirs: a month or a day is not always as long.
+        select make_interval(secs => greatest(extract(epoch from reach.allowed_lateness), extract(epoch from t.lateness))::float8) as lateness
+        from (select 1) one
+        left join tsconsole.tracked_source t on t.source_table = reach.source and t.time_column = reach.time_column and reach.change_tracking = 'trigger') l
+    left join silver.timeseries_rollup_config parent on parent.target_table = reach.source;
+end;
+
+comment on function tsconsole.reach(regclass, text, regtype, text, text, interval) is
+'Of a rollup''s columns: where its safe horizon would be if no transaction were writing (cheap, and never below it), and how far its frontier stays behind the clock.
+Example: select c.target_table, r.horizon from silver.timeseries_rollup_config c, tsconsole.reach(c.source_table, c.time_column, c.time_type, c.timezone, c.change_tracking, c.allowed_lateness) r;';
+
+
 create or replace function tsconsole.possible_horizon(config silver.timeseries_rollup_config) returns timestamptz
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- A level of a ladder may go as far as the level below has come.
-    return coalesce(
-        (select parent.last_processed_time from silver.timeseries_rollup_config parent where parent.target_table = (config).source_table),
-        tsconsole.axis_time(config, clock_timestamp() - tsconsole.lateness(config) - tsconsole.clock_margin()));
+    return (select r.horizon from tsconsole.reach((config).source_table, (config).time_column, (config).time_type, (config).timezone, (config).change_tracking, (config).allowed_lateness) r);
 end;
 $$;
 
 comment on function tsconsole.possible_horizon(silver.timeseries_rollup_config) is
-'Where the safe horizon would be if no transaction were writing: cheap, and never below it.
+'Where the safe horizon of a rollup would be if no transaction were writing: see tsconsole.reach.
 Example: select tsconsole.possible_horizon(tsconsole.rollup(''silver.meters_1h''));';
 
 
@@ -57,26 +98,13 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Never less than what the triggers judge by, whatever the configuration says: in between rows would go unlogged.
-    -- In seconds, as theirs: a month or a day is not always as long.
-    return make_interval(secs => greatest(extract(epoch from (config).allowed_lateness),
-        (select extract(epoch from t.lateness) from tsconsole.tracked_source t
-         where t.source_table = (config).source_table and t.time_column = (config).time_column and (config).change_tracking = 'trigger'))::float8);
+    return (select r.lateness from tsconsole.reach((config).source_table, (config).time_column, (config).time_type, (config).timezone, (config).change_tracking, (config).allowed_lateness) r);
 end;
 $$;
 
 comment on function tsconsole.lateness(silver.timeseries_rollup_config) is
 'How far the frontier of a rollup stays behind the clock.
 Example: select tsconsole.lateness(tsconsole.rollup(''silver.meters_1h''));';
-
-
-create or replace function tsconsole.clock_margin() returns interval
-language sql immutable parallel safe
-return interval '100 milliseconds';
-
-comment on function tsconsole.clock_margin() is
-'What the horizon keeps back beside the allowed lateness, for small steps of the clock.
-Example: select tsconsole.clock_margin();';
 
 
 create or replace function tsconsole.safe_horizon(config silver.timeseries_rollup_config) returns timestamptz
