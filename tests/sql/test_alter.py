@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from threading import Thread
 
 import psycopg
 import pytest
@@ -277,6 +279,30 @@ def test_adding_with_other_dimensions(db: psycopg.Connection, dimensions: list[s
     assert value(db, "select sum(sum_power) from silver.r_1h_live") == value(
         db, "select sum(power) from raw.readings"
     )
+
+
+def test_a_new_measure_waits_for_the_live_view_without_holding_the_table(
+    hourly: psycopg.Connection, connect: Connect
+) -> None:
+    """Whoever reads the view locks it first: holding the table meanwhile ended in deadlocks."""
+    holder, changer, reader = connect(autocommit=False), connect(), connect()
+    # A lock of the view alone.
+    holder.execute("comment on view silver.r_1h_live is 'looked at'")
+    changing = Thread(
+        target=changer.execute,
+        args=["""select silver.add_measures('silver.r_1h', '{"temperature": ["max"]}')"""],
+    )
+    changing.start()
+    reader.execute("set lock_timeout = '900ms'")
+    for _ in range(20):
+        reader.execute("select count(*) from silver.r_1h")
+        time.sleep(0.1)
+    assert changing.is_alive()
+    holder.commit()
+    changing.join(20)
+    run(hourly)
+    assert_verified(hourly, "silver.r_1h")
+    assert value(hourly, "select count(*) from silver.r_1h_live where max_temperature is null") == 0
 
 
 def test_late_rows_that_never_end_do_not_keep_a_new_measure_waiting(

@@ -101,7 +101,6 @@ declare
     live regclass := tsconsole.existing_live_view(config.id);
     planned jsonb;
     columns text;
-    replace_view text;
 begin
     perform tsconsole.check_relations(config);
     -- The level below must keep its measures until this has ended.
@@ -112,14 +111,16 @@ begin
     config := tsconsole.rollup(target);
     select jsonb_agg(to_jsonb(m)), string_agg(format('add column %I %s', m.target_column, m.data_type), ', ')
     into planned, columns from tsconsole.new_measures(config, measures) m;
-    perform tsconsole.run_briefly(tsconsole.lock_statements(target) || format('alter table %s %s', tsconsole.qualified_name(target), columns));
     insert into tsconsole.rollup_measure
     select config.id, m.rank + (select coalesce(max(r.position), 0) from tsconsole.rollup_measure r where r.rollup_id = config.id),
            m.item ->> 'target_column', m.item ->> 'aggregate', m.item ->> 'source_column', m.item ->> 'data_type', m.item ->> 'expression', false
     from jsonb_array_elements(planned) with ordinality m (item, rank);
-    -- New columns come last, so the view can take them on without going away.
-    replace_view := format('create or replace view %s as %s', tsconsole.qualified_name(live), tsconsole.live_query(config));
-    perform tsconsole.run_briefly(array[replace_view]) where live is not null;
+    -- New columns come last, so the view can take them on without going away. Its lock comes before those of the table, as
+    -- for whoever reads it, and all of them within one budget.
+    perform tsconsole.run_briefly(
+        array(select format('alter view %s owner to %I', tsconsole.qualified_name(c.oid), pg_get_userbyid(c.relowner)) from pg_class c where c.oid = live)
+        || tsconsole.lock_statements(target) || format('alter table %s %s', tsconsole.qualified_name(target), columns)
+        || array(select format('create or replace view %s as %s', tsconsole.qualified_name(live), tsconsole.live_query(config)) where live is not null));
     perform tsconsole.queue_refill(config);
     return array(select m ->> 'target_column' from jsonb_array_elements(planned) m);
 end;
