@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -114,7 +115,11 @@ class Partitioner(Helper):
 
     def finish_detaching(self, db: Connection) -> None:
         for (name,) in db.execute(PENDING).fetchall():
-            db.execute(self.of("alter table raw.events detach partition {} finalize", name))
+            while True:
+                # It locks the partition, and then waits for whoever may be about to look at it.
+                with suppress(psycopg.errors.DeadlockDetected):
+                    db.execute(self.of("alter table raw.events detach partition {} finalize", name))
+                    break
             self.note("finalized", name)
 
     def attach_all(self, db: Connection) -> None:
