@@ -136,7 +136,7 @@ class TsConsole(EarlyKeys, SparingApp):
         if not running:
             self.run_worker(self._switch(event.settings), exit_on_error=False)
             return
-        question = still_running(running, "Watching another server cancels it, on the server too.")
+        question = still_running(running, "Watching another server cancels")
 
         def go(yes: bool | None) -> None:
             if yes:

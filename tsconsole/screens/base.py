@@ -282,7 +282,7 @@ class ConsoleScreen(Screen[ScreenResult]):
         if not running:
             self.app.exit()
             return
-        question = still_running(running, "Quitting cancels it, on the server too.")
+        question = still_running(running, "Quitting cancels")
         self.app.push_screen(
             ConfirmScreen("Quit", question, "Quit"), lambda yes: self.app.exit() if yes else None
         )
@@ -385,10 +385,11 @@ class ConsoleScreen(Screen[ScreenResult]):
             self.tick()
 
 
-def still_running(running: Sequence[Operation], consequence: str) -> Text:
+def still_running(running: Sequence[Operation], what_cancels: str) -> Text:
     """A question before what would cancel operations."""
+    it = "it" if len(running) == 1 else "them"
     names = "\n".join(f"▶ {shorten(operation.title, 60)}" for operation in running)
-    return Text(f"Still running:\n{names}\n\n{consequence}")
+    return Text(f"Still running:\n{names}\n\n{what_cancels} {it}, on the server too.")
 
 
 def worker_name(operation: Operation) -> str:

@@ -75,15 +75,15 @@ class ExplorerScreen(PollingScreen[Explored]):
         yield Line(id="headline")
         yield SeriesPlot(id="plot")
         yield LiveTable(id="points")
-        yield Static("", id="nothing")
+        yield Static("reading …", id="nothing")
         yield Tray()
         yield KeyBar("explorer")
 
     def on_mount(self) -> None:
-        """The plot first."""
+        """Nothing is read yet; the plot comes first."""
         super().on_mount()
-        self.query_one(LiveTable).display = False
-        self.query_one("#nothing").display = False
+        self.query_one(LiveTable).display = self.query_one(SeriesPlot).display = False
+        self.query_one("#headline", Line).show(Text(self.target, style="bold"))
         self.follow_theme(self._redraw)
 
     def on_resize(self) -> None:
@@ -161,6 +161,7 @@ class ExplorerScreen(PollingScreen[Explored]):
         )  # fmt: skip
         self.query_one("#headline", Line).show(headline)
         plot, table = self.query_one(SeriesPlot), self.query_one(LiveTable)
+        plot.display = not table.display
         window = view.window
         plot.border_title = f"{moment(window.start)} to {moment(window.end)}"
         plot.border_subtitle = f"{len(series.points)} points"

@@ -161,6 +161,7 @@ class InstallScreen(ConsoleScreen[None]):
         if event.error is None:
             self._is_installed = True
             self._done = {step.file_name for step in self._plan.steps}
+            self.query_one("#introduction", Static).update(self._introduction())
             self._say(
                 f"✓ {event.words}. {spoken('Press {go_on} to go on.')}", f"bold {colours.success}"
             )
@@ -199,6 +200,10 @@ class InstallScreen(ConsoleScreen[None]):
 
     def _introduction(self) -> Text:
         count = len(self._plan.pending)
+        if self._is_installed:
+            return Text.assemble(
+                ("The core is in this database. ", "bold"), "Every file is applied."
+            )
         if self._plan.state is SchemaState.ABSENT:
             text = Text.assemble(("The core is not installed in this database. ", "bold"))
             text.append(

@@ -53,6 +53,7 @@ class MaintenanceScreen(TableScreen[MaintenanceData]):
                 noun="task",
                 words="reading …",
                 can_be_marked=True,
+                worst_first=lambda task: (task.last_outcome != "failed", not task.is_due),
             ),
             Grid(
                 id="log",

@@ -54,7 +54,8 @@ class RollupScreen(PollingScreen[Data]):
     def why_not(self, action: Action) -> str | None:
         """Why an action cannot be done to this rollup now."""
         if action.needs == "operation" and self._backend() is not None:
-            return None
+            is_alone = self.session.is_lost and not self.session.running
+            return "the server is gone" if is_alone else None
         reason = super().why_not(action)
         if reason is not None or action.needs in ("nothing", "operation"):
             return reason

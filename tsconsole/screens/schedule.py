@@ -63,6 +63,7 @@ class ScheduleScreen(TableScreen[ScheduleSnapshot]):
                 noun="rollup",
                 words="reading …",
                 can_be_marked=True,
+                worst_first=lambda rollup: not self._is_late(rollup),
             ),
             Grid(
                 id="workers",
@@ -99,7 +100,7 @@ class ScheduleScreen(TableScreen[ScheduleSnapshot]):
             return
         now = data.database_time
         due = sum(bool(rollup.due_work) for rollup in data.rollups)
-        self.main.about = f"{self._who(data)} · {due} due now" if data.rollups else ""
+        self.main.about = f"{due} due now · {self._who(data)}" if data.rollups else ""
         self.main.words = "There are no rollups here yet, so nothing is scheduled."
         self.main.display_rows(data.rollups, now)
         self.query_one("#workers", Grid).display_rows(data.workers, now)

@@ -80,7 +80,7 @@ class StatementsScreen(ConsoleScreen[None]):
             "AT": Text(f"{entry.sent_at.astimezone():%H:%M:%S}", style=colours.muted),
             "TIMES": Text(f"{entry.count}", justify="right"),
             "TOOK": Text(_took(entry.seconds), justify="right"),
-            "SLOWEST": Text(_took(entry.slowest), justify="right"),
+            "SLOWEST": Text(_took(entry.slowest) if entry.slowest else "·", justify="right"),
             "ROWS": Text("·" if entry.rows is None else str(entry.rows), justify="right"),
         }
         words = f"✗ {entry.error}" if entry.error else entry.text

@@ -176,6 +176,8 @@ class StepsScreen(RollupScreen[MonitorSnapshot]):
             return "no step runs"
         if self.session.read_only:
             return "this console was started read-only"
+        if self.session.is_lost:
+            return "the server is gone"
         return step.cancel_obstacle
 
     def action_cancel(self) -> None:

@@ -75,6 +75,7 @@ class Grid(Pane, Generic[Row]):
         nouns: str | None = None,
         words: str = "Nothing here.",
         can_be_marked: bool = False,
+        worst_first: Callable[[Row], Any] | None = None,
     ) -> None:
         super().__init__(id=id)
         self.number, self.title = number, title
@@ -83,6 +84,8 @@ class Grid(Pane, Generic[Row]):
         self.noun, self.nouns, self.words = noun, nouns or f"{noun}s", words
         self.can_be_marked = can_be_marked
         """Whether actions can be done to several rows at once."""
+        self.worst_first = worst_first
+        """What puts the worst rows before the rest, until another order is chosen."""
         self.marked: frozenset[str] = frozenset()
         """The keys of the marked rows."""
         self.about = ""
@@ -196,7 +199,8 @@ class Grid(Pane, Generic[Row]):
         """What, how many, in which order, how many hidden; below what the screen has to say."""
         total = len(self._all)
         count = f"{total} {self.noun if total == 1 else self.nouns}" if total else ""
-        parts = [self.about, count]
+        order = "worst first" if self.worst_first and not self.sorted_by and total else ""
+        parts = [self.about, count, order]
         reasons = ["problems only"] * self.problems_only
         reasons += [f"filter “{self.filter}”"] * bool(self.filter)
         parts.append(marked_words(self.marked, [self.key(row) for row in self.shown]))
@@ -211,7 +215,9 @@ class Grid(Pane, Generic[Row]):
             and (not self.problems_only or self.is_problem(row))
         ]
         order = next((field.order for field in self.fields if field.key == self.sorted_by), None)
-        return sorted(rows, key=order, reverse=self.is_reversed) if order else rows
+        if order is not None:
+            return sorted(rows, key=order, reverse=self.is_reversed)
+        return sorted(rows, key=self.worst_first) if self.worst_first else rows
 
     def _laid_out(self, room: int) -> tuple[list[Field[Row]], dict[str, int]]:
         fields = [field for field in self.fields if room >= field.from_room]

@@ -35,7 +35,7 @@ class Pane(Vertical):
 
     def on_mount(self) -> None:
         """Show the title before there is any data."""
-        self.set_titles("")
+        self.set_titles("reading …")
         self.say("")
 
     def on_resize(self) -> None:

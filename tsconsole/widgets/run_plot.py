@@ -18,6 +18,7 @@ class RunPlot(PlotextPlot):
     ) -> None:
         super().__init__(id=id, classes="pane")
         self.border_title = title
+        self.display = False
         self._label = label
         self._bars = bars
         self._values: tuple[float, ...] = ()

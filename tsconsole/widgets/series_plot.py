@@ -33,6 +33,10 @@ class SeriesPlot(PlotextPlot):
             self._series, self._window = series, window
             self.redraw()
 
+    def on_resize(self) -> None:
+        """As many dates as fit into the new width."""
+        self.redraw()
+
     def redraw(self) -> None:
         """Draw again, in the colours of the theme."""
         plt, series, window = self.plt, self._series, self._window
