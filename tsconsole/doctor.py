@@ -230,7 +230,7 @@ def _must_be(settings: Mapping[str, str], name: str, value: str, why: str) -> Ch
 def _jit_advice(setting: str) -> str | None:
     if setting == "off":
         return None
-    return "Compiling can take longer than a short step; alter role … set jit = off if it does."
+    return "Compiling can take longer than a step or a live view; alter role … set jit = off."
 
 
 @operation
