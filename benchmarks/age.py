@@ -59,9 +59,11 @@ def main() -> int:
         ]
         make_many(connection, options.rollups, options.log_rows)
         took = time_monitor(connection, options.runs)
+        due = time_due(connection, options.runs)
         idle = time_idle(connection, options.runs)
         crowd = f"{options.rollups:,} rollups, {options.log_rows:,} log rows"
         results.append(Result("the monitor", took * 1000, "ms", 20, crowd))
+        results.append(Result("what is due, and when the next", due * 1000, "ms", 20, crowd))
         results.append(Result("a step with nothing to do", idle * 1000, "ms", 2, crowd))
         report(connection, results, options.json)
     return 0
@@ -118,6 +120,12 @@ def make_many(connection: Connection, rollups: int, log_rows: int) -> None:
 def time_monitor(connection: Connection, runs: int) -> float:
     """Seconds of the whole monitor view."""
     query = "select * from silver.timeseries_operations_monitor"
+    return in_turns(runs, lambda: seconds(lambda: connection.execute(query).fetchall()))[0]
+
+
+def time_due(connection: Connection, runs: int) -> float:
+    """Seconds of what a worker asks between steps."""
+    query = "select * from tsconsole.due_rollups(), tsconsole.seconds_to_next()"
     return in_turns(runs, lambda: seconds(lambda: connection.execute(query).fetchall()))[0]
 
 

@@ -119,6 +119,44 @@ def test_an_upper_level_is_due_after_the_lateness_of_the_source(db: Connection) 
     assert 0 <= value(db, waits).total_seconds() - 7 * 60 < 1
 
 
+@pytest.mark.parametrize(
+    ("time_type", "bucket"),
+    [
+        ("timestamptz", "1 minute"),
+        ("timestamptz", "1 month"),
+        ("timestamp", "15 minutes"),
+        ("timestamp", "1 day"),
+        ("date", "1 day"),
+        ("date", "1 month"),
+    ],
+)
+def test_the_pause_lasts_until_the_first_next_due(
+    db: Connection, time_type: str, bucket: str
+) -> None:
+    """Both are computed apart, since the worker asks between steps."""
+    db.execute(f"create table raw.ticks (ts {time_type}, v int)".encode())
+    db.execute("create index on raw.ticks (ts)")
+    db.execute(
+        "insert into raw.ticks select now() - i * interval '1 day', i from generate_series(0, 70) i"
+    )
+    create(
+        db,
+        "raw.ticks",
+        "silver.t",
+        bucket,
+        timezone="Australia/Sydney",
+        allowed_lateness="2 minutes",
+    )
+    run(db)
+    apart = (
+        "select tsconsole.seconds_to_next()"
+        " - extract(epoch from min(tsconsole.next_due(c)) - clock_timestamp())::float8"
+        " from silver.timeseries_rollup_config as c"
+        " where tsconsole.next_due(c) > clock_timestamp()"
+    )
+    assert value(db, apart) == pytest.approx(0, abs=0.5)
+
+
 def test_a_paused_rollup_is_not_due(db: Connection) -> None:
     make_recent_readings(db)
     create(db, "raw.readings", "silver.p", "1 minute")

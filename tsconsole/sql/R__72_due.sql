@@ -7,22 +7,26 @@ returns table (rollup_id bigint, target_table regclass, work text, due_since tim
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    -- The frontiers first, the longest due before the others; then the past, whose rollups take turns.
+    -- The frontiers first, the longest due before the others; then the past, whose rollups take turns. The worker asks
+    -- between steps: of a thousand rollups most are told by a look at their row that they have nothing to do.
     select c.id, c.target_table, w.work,
            case w.work when 'frontier' then c.last_processed_time + c.refresh_interval + (clock_timestamp() - tsconsole.axis_clock(c)) else c.last_refresh_time end
     from silver.timeseries_rollup_config c
-    cross join unnest(array['frontier', 'recompute', 'history']) with ordinality w (work, rank)
-    cross join lateral (select tsconsole.has_work(c, w.work) and not tsconsole.is_waiting(c.id, w.work) as can_begin) s
+    cross join lateral tsconsole.reach(c.source_table, c.time_column, c.time_type, c.timezone, c.change_tracking, c.allowed_lateness) z
+    cross join lateral (
+        select 'frontier' as work, 1 as rank
+        where case
+            -- An empty source is due when its first row is there.
+            when not isfinite(c.last_processed_time) then tsconsole.source_has_rows(c)
+            -- Below the watermark when the clock was put back, which is to be noted at once.
+            else z.horizon - c.last_processed_time >= c.refresh_interval or z.horizon < c.last_processed_time end
+        union all
+        select p.work, p.rank from (values ('recompute', 2), ('history', 3)) p (work, rank)
+        where pg_relation_size(to_regclass('tsconsole.pending_' || c.id)) > 0) w
     left join lateral (
         select l.end_time from (select r.work, r.end_time from silver.timeseries_refresh_log r where r.rollup_id = c.id order by r.id desc limit 100) l
         where w.work <> 'frontier' and l.work <> 'frontier' limit 1) past on true
-    where c.is_active
-      and (w.work <> 'frontier' or case
-          -- An empty source is due when its first row is there.
-          when not isfinite(c.last_processed_time) then tsconsole.source_has_rows(c)
-          -- Below the watermark when the clock was put back, which is to be noted at once.
-          else tsconsole.possible_horizon(c) - c.last_processed_time >= c.refresh_interval or tsconsole.possible_horizon(c) < c.last_processed_time end)
-      and s.can_begin
+    where c.is_active and tsconsole.has_work(c, w.work) and not tsconsole.is_waiting(c.id, w.work)
     order by w.work <> 'frontier', past.end_time nulls first, 4 nulls first, c.id, w.rank;
 $$;
 
@@ -60,9 +64,16 @@ create or replace function tsconsole.seconds_to_next() returns float8
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+    -- As tsconsole.next_due says, which takes ten times as long: levels above the first have nothing of their own to wait for.
     select extract(epoch from min(n.at) - clock_timestamp())::float8
-    from (select tsconsole.next_due(c) as at from silver.timeseries_rollup_config c
-          where not exists (select from silver.timeseries_rollup_config p where p.target_table = c.source_table)
+    from (select greatest(c.last_processed_time + c.refresh_interval,
+                          tsconsole.next_bucket(c.rollup_interval, c.last_processed_time, case when c.time_type = 'timestamptz'::regtype then c.timezone else 'UTC' end, c.bucket_origin))
+                 + z.lateness + tsconsole.clock_margin() + (t.at - tsconsole.axis_time(c.time_type, c.timezone, t.at)) as at
+          from silver.timeseries_rollup_config c
+          cross join lateral tsconsole.reach(c.source_table, c.time_column, c.time_type, c.timezone, c.change_tracking, c.allowed_lateness) z
+          cross join lateral (select clock_timestamp() as at) t
+          where c.is_active and isfinite(c.last_processed_time)
+            and not exists (select from silver.timeseries_rollup_config p where p.target_table = c.source_table)
           union all
           select r.next_retry_time from tsconsole.retry r) n
     where n.at > clock_timestamp();
