@@ -43,6 +43,8 @@ class ConfirmScreen(Dialog[bool]):
         self._verb = verb
         self._typed = typed
         self._facts = facts
+        self.is_complete = facts is None
+        """Whether nothing is awaited any more that stands in it."""
 
     def compose(self) -> ComposeResult:
         """The question, the name to be typed, the two ways out."""
@@ -69,6 +71,7 @@ class ConfirmScreen(Dialog[bool]):
             words = await facts()
         except TsconsoleError as error:
             words = f"What it would take is not known: {one_line(error.message)}"
+        self.is_complete = True
         self.query_one("#facts", Static).update(Text(words))
 
     @on(Input.Changed, "#typed")

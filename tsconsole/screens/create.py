@@ -84,6 +84,8 @@ class CreateScreen(ConsoleScreen[str | None]):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
+        self.is_complete = False
+        """Whether the tables to choose from have come."""
         self.form = Form()
         self._untouched = Form()
         self._tables: dict[str, SourceTable] = {}
@@ -120,6 +122,7 @@ class CreateScreen(ConsoleScreen[str | None]):
     @on(Tables)
     def offer_tables(self, event: Tables) -> None:
         """Let one be chosen."""
+        self.is_complete = True
         self._tables = {table.source_table: table for table in event.tables}
         select = self.query_one("#source", Select)
         select.prompt = "choose a table (type to search)" if event.tables else "no table has a time"
