@@ -22,7 +22,7 @@ from textual.screen import Screen
 from tsconsole.cells import Terminal
 
 CALM = 0.03
-"""Seconds without a change after which a new screen counts as drawn, and between two sendings."""
+"""Seconds in which a new screen is drawn once its data is there, and between two sendings."""
 LONGEST_WAIT = 0.4
 """Seconds after which a new screen is sent as it is, with whatever it waits for."""
 
@@ -72,14 +72,15 @@ class SparingApp(App[int]):
         if screen in self._seen:
             self._send_at(max(now, self._sent_at + CALM))
         elif getattr(screen, "is_complete", True):
-            self._send_at(min(now + CALM, self._wait_until), anew=True)
+            # The very first is waited for most.
+            self._send_at(min(now + CALM, self._wait_until) if self._seen else now)
         else:
-            self._send_at(self._wait_until, anew=True)
+            self._send_at(self._wait_until)
 
-    def _send_at(self, when: float, anew: bool = False) -> None:
+    def _send_at(self, when: float) -> None:
         loop = asyncio.get_running_loop()
         if self._sending is not None:
-            if not anew and self._sending.when() <= when:
+            if self._sending.when() <= when:
                 return
             self._sending.cancel()
             self._sending = None
