@@ -63,7 +63,7 @@ def main() -> int:
         idle = time_idle(connection, options.runs)
         crowd = f"{options.rollups:,} rollups, {options.log_rows:,} log rows"
         results.append(Result("the monitor", took * 1000, "ms", 20, crowd))
-        results.append(Result("what is due, and when the next", due * 1000, "ms", 20, crowd))
+        results.append(Result("what is due, and when the next", due * 1000, "ms", 30, crowd))
         results.append(Result("a step with nothing to do", idle * 1000, "ms", 2, crowd))
         report(connection, results, options.json)
     return 0
