@@ -86,7 +86,7 @@ select c.id, c.source_table, c.target_table,
        h.health_status,
        coalesce(e.error_message, past.error_message) as latest_error,
        runs.took / nullif(runs.runs, 0) as avg_duration,
-       round(100.0 * runs.runs / nullif(runs.runs + past.errors, 0), 1) as success_rate,
+       round(100.0 * runs.runs / nullif(runs.runs + recent.errors, 0), 1) as success_rate,
        h.health_reason,
        n.clock - nullif(c.last_processed_time, '-infinity') as lag,
        coalesce(p.ranges, 0) as pending_ranges,
@@ -118,12 +118,15 @@ left join lateral (
     from (select * from silver.timeseries_refresh_log l
           -- Most have no late rows; not clock_timestamp(), which would be asked of each run.
           where l.rollup_id = c.id and runs.last_late_end > statement_timestamp() - interval '10 minutes' order by l.id desc limit 20) l) late on true
+left join lateral (
+    select x.error_timestamp, x.error_message from silver.timeseries_error_log x
+    where x.rollup_id = c.id and x.work <> 'maintenance' order by x.id desc limit 1) past on true
 cross join lateral (
-    select (array_agg(x.error_timestamp))[1] as error_timestamp, (array_agg(x.error_message))[1] as error_message,
-           -- Of one that has never run, one error tells as much as all.
-           least(count(*) filter (where x.error_timestamp >= coalesce(runs.since, '-infinity')), case when runs.since is null then 1 end) as errors
-    from (select l.error_timestamp, l.error_message from silver.timeseries_error_log l
-          where l.rollup_id = c.id and l.work <> 'maintenance' order by l.id desc limit 20) x) past
+    select count(*) as errors from (
+        select from silver.timeseries_error_log x
+        where x.rollup_id = c.id and x.work <> 'maintenance' and x.error_timestamp >= coalesce(runs.since, '-infinity')
+        -- Of one that has never run, one error tells as much as all.
+        limit case when runs.since is null then 1 else 20 end) x) recent
 cross join lateral tsconsole.reach(c.source_table, c.time_column, c.time_type, c.timezone, c.change_tracking, c.allowed_lateness) z
 cross join lateral (select
     -- A bucket that is not over is not missing, so one width is always allowed. A level of a ladder is measured against the level below.
