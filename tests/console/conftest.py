@@ -31,13 +31,14 @@ os.environ["XDG_STATE_HOME"] = temporary_folder("state")
 os.environ.update(TZ="UTC", LC_ALL="C.UTF-8", TERM="xterm-256color", COLORTERM="truecolor")
 time.tzset()
 
+# Not at the top (E402): Textual reads the environment, set above, when it is imported.
 import psycopg  # noqa: E402
 import pytest  # noqa: E402
 from pytest_textual_snapshot import node_to_report_path  # noqa: E402
 from textual.app import App  # noqa: E402
 
 from console.pictures import difference, export_screenshot  # noqa: E402
-from console.states import FixedServer  # noqa: E402
+from console.states import FixedServer, failing, healthy  # noqa: E402
 from tsconsole.app import TsConsole  # noqa: E402
 from tsconsole.config import ConsoleConfig  # noqa: E402
 from tsconsole.database import Settings  # noqa: E402
@@ -106,3 +107,22 @@ def rollups(billing: psycopg.Connection) -> psycopg.Connection:
             [f"silver.b_{width}", width],
         )
     return billing
+
+
+@pytest.fixture
+def ill(
+    console: MakeConsole,
+    db: psycopg.Connection,
+    connect: Callable[..., psycopg.Connection],
+    fixed_server: FixedServer,
+) -> MakeConsole:
+    """A console on a database where two rollups fail."""
+    fixed_server.t0 = failing(db, connect)
+    return console
+
+
+@pytest.fixture
+def well(console: MakeConsole, db: psycopg.Connection, fixed_server: FixedServer) -> MakeConsole:
+    """A console on a database where nothing is wrong, and nothing runs."""
+    fixed_server.t0 = healthy(db)
+    return console

@@ -31,6 +31,12 @@ VIEWS: dict[str, type[TableScreen[Any]]] = {
 }  # fmt: skip
 """The screens of one topic each, by the keys that lead to them."""
 
+PLACES = {
+    "monitor": "1", "details": "enter", "errors": "E", "steps": "w", "explorer": "d",
+    "partitions": "5", "maintenance": "6", "schedule": "7", "indexes": "8", "activity": "9",
+}  # fmt: skip
+"""Where everything that is polled is shown, with the key that leads there from the monitor."""
+
 
 class Operator:
     """Presses keys and looks at the screen."""

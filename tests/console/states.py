@@ -13,6 +13,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tsconsole import operations
+from tsconsole.errors import ConnectionLost
 from tsconsole.models import (
     ErrorEntry,
     MonitorSnapshot,
@@ -34,6 +35,11 @@ async def until(pilot: Pilot[Any], condition: Callable[[], bool], seconds: float
         if time.monotonic() > end:
             raise AssertionError(f"waited {seconds} s in vain")
         await pilot.pause(0.02)
+
+
+async def server_gone(*_: Any, **__: Any) -> Any:
+    """An operation while nobody answers."""
+    raise ConnectionLost("Connection refused", "Check that the server runs.")
 
 
 def moved(value: Any, by: timedelta) -> Any:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import psycopg
 import pytest
 from textual.containers import Vertical
 
 from console.conftest import MakeConsole
 from console.operator import at_rollups
+from console.states import server_gone
 from tsconsole import operations
 from tsconsole.app import TsConsole
-from tsconsole.errors import ConnectionLost
 from tsconsole.screens.dialog import Dialog
 
 
@@ -41,10 +39,7 @@ async def test_a_dialog_says_that_the_server_is_gone(
 
         real = operations.server_info
 
-        async def gone(*_: Any) -> Any:
-            raise ConnectionLost("Connection refused", "Check that the server runs.")
-
-        monkeypatch.setattr(operations, "server_info", gone)
+        monkeypatch.setattr(operations, "server_info", server_gone)
         await operator.until(lambda: "SERVER LOST" in title(app))
         assert "Connection refused" in title(app)
         assert title(app).startswith(own)
@@ -65,11 +60,8 @@ async def test_below_the_dialog_it_is_said_once_it_closes(
         await operator.press("v")
         await operator.at(Dialog)
 
-        async def gone(*_: Any, **__: Any) -> Any:
-            raise ConnectionLost("Connection refused", "Check that the server runs.")
-
-        monkeypatch.setattr(operations, "server_info", gone)
-        monkeypatch.setattr(operations, "monitor_snapshot", gone)
+        monkeypatch.setattr(operations, "server_info", server_gone)
+        monkeypatch.setattr(operations, "monitor_snapshot", server_gone)
         await operator.until(lambda: "SERVER LOST" in title(app))
         await operator.press("escape")
         await operator.at_rollups()

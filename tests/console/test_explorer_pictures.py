@@ -10,10 +10,9 @@ from textual.pilot import Pilot
 
 from console.conftest import MakeConsole
 from console.pictures import settle
-from console.states import FixedServer, healthy, until
+from console.states import FixedServer, healthy, server_gone, until
 from console.test_snapshots import MIDDLE, NARROW, WIDE, at_monitor, pytestmark
 from tsconsole import operations
-from tsconsole.errors import ConnectionLost
 
 __all__ = ["pytestmark"]
 
@@ -73,10 +72,7 @@ def test_server_lost(snap_compare: Any, well: MakeConsole, monkeypatch: pytest.M
     async def before(pilot: Pilot[Any]) -> None:
         await at_explorer()(pilot)
 
-        async def gone(*_: Any, **__: Any) -> None:
-            raise ConnectionLost("Connection refused", "Check that the server runs.")
-
-        monkeypatch.setattr(operations, "data_series", gone)
+        monkeypatch.setattr(operations, "data_series", server_gone)
         screen: Any = pilot.app.screen
         await pilot.press("up")
         await until(pilot, lambda: screen.failure is not None)

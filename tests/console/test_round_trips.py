@@ -15,16 +15,13 @@ import pytest
 
 import tsconsole.screens
 from console.conftest import MakeConsole
-from console.operator import Operator, at_rollups
+from console.operator import PLACES, Operator, at_rollups
+from tsconsole.screens.explorer import ExplorerScreen
 from tsconsole.screens.polling_screen import PollingScreen
 from tsconsole.session import Session
 
 ANSWERED = re.compile(r"^F\t\d+\t(?:Sync|Query|Flush)\b.*(?:\nF\t\d+\tFlush)?", re.M)
 """What a client sends and then waits for an answer; psycopg sends a Flush right after a Sync."""
-SCREENS = {
-    "monitor": "1", "details": "enter", "steps": "w", "errors": "E", "partitions": "5",
-    "maintenance": "6", "schedule": "7", "indexes": "8", "activity": "9", "explorer": "d",
-}  # fmt: skip
 
 
 class Traced:
@@ -58,10 +55,10 @@ def test_every_polling_screen_is_counted() -> None:
         waiting += kind.__subclasses__()
         if kind.__module__.startswith("tsconsole.") and "place" in kind.__dict__:
             kinds.add(kind.place)
-    assert kinds == set(SCREENS)
+    assert kinds == set(PLACES)
 
 
-@pytest.mark.parametrize("place", SCREENS)
+@pytest.mark.parametrize("place", PLACES)
 async def test_one_poll_is_one_round_trip(
     console: MakeConsole, rollups: psycopg.Connection, tmp_path: Path, place: str
 ) -> None:
@@ -69,7 +66,7 @@ async def test_one_poll_is_one_round_trip(
     app = console()
     async with app.run_test(size=(120, 36)) as pilot:
         operator: Operator = await at_rollups(app, pilot)
-        await operator.press(SCREENS[place])
+        await operator.press(PLACES[place])
         await operator.until(lambda: getattr(app.screen, "place", "") == place)
         screen = app.screen
         assert isinstance(screen, PollingScreen)
@@ -77,8 +74,8 @@ async def test_one_poll_is_one_round_trip(
         await pilot.pause(0.2)
         # What moves with the clock is asked for again, and not only what has not been read.
         app.session.activity._read_at = None
-        if place == "explorer":
-            screen.data = None  # type: ignore[attr-defined]
+        if isinstance(screen, ExplorerScreen):
+            screen.data = None
 
         traced = Traced(app.session, tmp_path)
         screen.poller.poke()

@@ -17,10 +17,10 @@ from textual.widgets import Input, Select, Static
 
 from console.conftest import MakeConsole
 from console.pictures import settle
-from console.states import FixedServer, failing, healthy, until
+from console.states import FixedServer, server_gone, until
 from tsconsole import installer, operations
 from tsconsole.app import TsConsole
-from tsconsole.errors import ConnectionLost, InstallError
+from tsconsole.errors import InstallError
 from tsconsole.models import Extension
 from tsconsole.screens.base import ConsoleScreen
 from tsconsole.screens.confirm import ConfirmScreen
@@ -77,20 +77,6 @@ def after(*keys: str, screen_class: type[Any] | None = None) -> Before:
 
 @pytest.fixture
 def empty(console: MakeConsole, fixed_server: FixedServer) -> MakeConsole:
-    return console
-
-
-@pytest.fixture
-def well(console: MakeConsole, db: psycopg.Connection, fixed_server: FixedServer) -> MakeConsole:
-    fixed_server.t0 = healthy(db)
-    return console
-
-
-@pytest.fixture
-def ill(
-    console: MakeConsole, db: psycopg.Connection, connect: Connect, fixed_server: FixedServer
-) -> MakeConsole:
-    fixed_server.t0 = failing(db, connect)
     return console
 
 
@@ -155,10 +141,7 @@ def test_monitor_disconnected(
     async def before(pilot: Pilot[Any]) -> None:
         await at_monitor(pilot)
 
-        async def gone(*_: Any, **__: Any) -> None:
-            raise ConnectionLost("Connection refused", "Check that the server runs.")
-
-        monkeypatch.setattr(operations, "monitor_snapshot", gone)
+        monkeypatch.setattr(operations, "monitor_snapshot", server_gone)
         await pilot.press("ctrl+r")
         await until(pilot, lambda: screen(pilot).failure is not None)
         await settle(pilot)

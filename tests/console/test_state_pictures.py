@@ -6,26 +6,21 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import psycopg
 import pytest
 from textual.pilot import Pilot
 
 from console.conftest import MakeConsole
+from console.operator import PLACES
 from console.pictures import settle
-from console.states import NOW, FixedServer, failing, healthy, until
-from console.test_snapshots import MIDDLE, NARROW, Connect, at_monitor, pytestmark
+from console.states import NOW, server_gone, until
+from console.test_snapshots import MIDDLE, NARROW, at_monitor, pytestmark
 from tsconsole import operations
 from tsconsole.background import Operation
-from tsconsole.errors import ConnectionLost
 from tsconsole.screens.dialog import Dialog
 from tsconsole.statements import Statement
 
 __all__ = ["pytestmark"]
 
-KEYS = {
-    "monitor": "1", "details": "enter", "errors": "E", "steps": "w", "explorer": "d",
-    "partitions": "5", "maintenance": "6", "schedule": "7", "indexes": "8", "activity": "9",
-}  # fmt: skip
 READS = {
     "monitor": "monitor_snapshot", "details": "rollup_details", "errors": "failures",
     "steps": "monitor_snapshot", "explorer": "data_series", "partitions": "partitions_overview",
@@ -37,33 +32,13 @@ WITHOUT_MADE_UP_ROWS = ["details", "errors", "steps", "explorer"]
 """Those of the others are in test_view_pictures."""
 
 
-@pytest.fixture
-def ill(
-    console: MakeConsole, db: psycopg.Connection, connect: Connect, fixed_server: FixedServer
-) -> MakeConsole:
-    """A console on a database where two rollups fail."""
-    fixed_server.t0 = failing(db, connect)
-    return console
-
-
-@pytest.fixture
-def well(console: MakeConsole, db: psycopg.Connection, fixed_server: FixedServer) -> MakeConsole:
-    """A console on a database where nothing is wrong, and nothing runs."""
-    fixed_server.t0 = healthy(db)
-    return console
-
-
-async def gone(*_: Any, **__: Any) -> Any:
-    raise ConnectionLost("Connection refused", "Check that the server runs.")
-
-
 async def silent(*_: Any, **__: Any) -> Any:
     await asyncio.Event().wait()
 
 
 async def go_to(pilot: Pilot[Any], place: str) -> Any:
     await at_monitor(pilot)
-    await pilot.press(KEYS[place])
+    await pilot.press(PLACES[place])
     await until(pilot, lambda: getattr(pilot.app.screen, "place", "") == place)
     return pilot.app.screen
 
@@ -75,7 +50,7 @@ async def at_place(pilot: Pilot[Any], place: str) -> Any:
     return screen
 
 
-@pytest.mark.parametrize("place", list(KEYS))
+@pytest.mark.parametrize("place", list(PLACES))
 def test_nothing_read_yet(
     snap_compare: Any, ill: MakeConsole, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -85,7 +60,7 @@ def test_nothing_read_yet(
         else:
             await at_monitor(pilot)
             monkeypatch.setattr(operations, READS[place], silent)
-            await pilot.press(KEYS[place])
+            await pilot.press(PLACES[place])
             await until(pilot, lambda: getattr(pilot.app.screen, "place", "") == place)
         await settle(pilot)
 
@@ -100,7 +75,7 @@ def test_server_lost(
 ) -> None:
     async def before(pilot: Pilot[Any]) -> None:
         screen = await at_place(pilot, place)
-        monkeypatch.setattr(operations, READS[place], gone)
+        monkeypatch.setattr(operations, READS[place], server_gone)
         # The explorer asks for nothing as long as its view stands still.
         await pilot.press("up" if place == "explorer" else "ctrl+r")
         await until(pilot, lambda: screen.failure is not None)
@@ -133,7 +108,7 @@ def test_server_lost_behind_a_dialog(
         monitor: Any = pilot.app.screen
         await pilot.press("v")
         await until(pilot, lambda: isinstance(pilot.app.screen, Dialog))
-        monkeypatch.setattr(operations, "server_info", gone)
+        monkeypatch.setattr(operations, "server_info", server_gone)
         monitor.poller.poke()
         await until(pilot, lambda: monitor.failure is not None)
         await settle(pilot)

@@ -11,10 +11,9 @@ from textual.pilot import Pilot
 
 from console.conftest import MakeConsole
 from console.pictures import settle
-from console.states import NOW, FixedServer, until
+from console.states import NOW, FixedServer, server_gone, until
 from console.test_snapshots import MIDDLE, NARROW, WIDE, at_monitor
 from tsconsole import operations
-from tsconsole.errors import ConnectionLost
 from tsconsole.models import (
     ActivityMinute,
     CronJob,
@@ -256,12 +255,9 @@ def test_server_lost(
     async def before(pilot: Pilot[Any]) -> None:
         await at(topic)(pilot)
 
-        async def gone(*_: Any, **__: Any) -> None:
-            raise ConnectionLost("Connection refused", "Check that the server runs.")
-
         for name in ("partitions_overview", "maintenance_overview", "schedule_snapshot",
                      "advice_overview", "hour_overview"):  # fmt: skip
-            monkeypatch.setattr(operations, name, gone)
+            monkeypatch.setattr(operations, name, server_gone)
         await pilot.press("ctrl+r")
         screen: Any = pilot.app.screen
         await until(pilot, lambda: screen.failure is not None)
