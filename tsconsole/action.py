@@ -99,10 +99,21 @@ _KEY_NAMES = {
 }
 
 
+_PLAIN_NAMES: dict[str, str] = {}
+"""Names that are words on a terminal without the signs."""
+
+
+def write_keys_plainly(is_plain: bool) -> None:
+    """From now on, write keys in ASCII, or with the signs that people know."""
+    _PLAIN_NAMES.clear()
+    if is_plain:
+        _PLAIN_NAMES.update({key: key for key, name in _KEY_NAMES.items() if not name.isascii()})
+
+
 def shown_key(key: str) -> str:
     """Write a key as people do.
 
     >>> shown_key("question_mark"), shown_key("ctrl+r"), shown_key("enter")
     ('?', '^r', '↵')
     """
-    return _KEY_NAMES.get(key, key.replace("ctrl+", "^"))
+    return _PLAIN_NAMES.get(key) or _KEY_NAMES.get(key, key.replace("ctrl+", "^"))

@@ -149,7 +149,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("refresh", "ctrl+r", "Refresh", "refresh at once", "What is shown",
            (*_LIVE, "explorer")),
     Action(
-        "strip", "0", "Health", "go to the strip: ← → choose a figure, ↵ shows what is behind it",
+        "strip", "0", "Health", "go to the strip: left and right choose a figure, enter opens it",
         "Where to go", ("monitor",),
     ),
     Action("pane(1)", "1", "Rollups", "go to the rollups", "Where to go", _LIVE),

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
+from tsconsole.action import write_keys_plainly
 from tsconsole.background import Background, Operation
 from tsconsole.config import ConsoleConfig
 from tsconsole.database import Settings, connected
@@ -32,7 +33,7 @@ from tsconsole.session import Session, waking_clock
 from tsconsole.sparing import SparingApp
 from tsconsole.start import POLL_TIMEOUT, Start
 from tsconsole.terminal import leave_with_the_terminal
-from tsconsole.themes import DARK, LIGHT
+from tsconsole.themes import DARK, LIGHT, for_terminal
 
 SETTLED = 2.0
 """What is there after so many seconds stays: to search it for garbage would hold up keys."""
@@ -77,13 +78,16 @@ class TsConsole(EarlyKeys, SparingApp):
         self._choices = tuple(choices) if is_known else (settings, *choices)
         self._prepare(settings)
         self.fault: BaseException | None = None
-        if plain_glyphs(self.config.glyphs):
+        is_plain = plain_glyphs(self.config.glyphs)
+        write_keys_plainly(is_plain)
+        if is_plain:
             self._filters.append(PlainText())
 
     def on_load(self) -> None:
         """Choose the theme before anything is drawn."""
         for theme in (DARK, LIGHT):
-            self.register_theme(theme)
+            colours = self.console.color_system
+            self.register_theme(for_terminal(theme, colours, is_grey=self.no_color))
         wanted = {"dark": DARK.name, "light": LIGHT.name, None: DARK.name}
         name = wanted.get(self.config.theme, self.config.theme)
         self.theme = name if name in self.available_themes else DARK.name

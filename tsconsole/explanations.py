@@ -148,8 +148,8 @@ EXPLANATIONS: dict[str, Explanation] = {
                 "The figures",
                 table({
                     "counts": "rollups in each state; enter shows only those",
-                    "lag": "of the worst rollup and of the one in the middle, paused ones aside; "
-                    "one bucket is allowed, because one that is not over is not missing",
+                    "overdue": "how much more than one bucket the worst rollup lags, paused ones "
+                    "aside; and the one in the middle. A bucket that is not over is not missing",
                     "rows/s": "rows that steps read, in the last whole minute",
                     "pending": "ranges below the watermarks still to be computed",
                     "late rows": "rows of targets that late changes made wrong and that were put "
@@ -160,8 +160,8 @@ EXPLANATIONS: dict[str, Explanation] = {
             ),
             (
                 "The small lines",
-                "The last hour, the present at the right; each column is two minutes. For the lag, "
-                "how late steps were with new buckets; for the others, sums.",
+                "The last hour, the present at the right; each column is two minutes. For what is "
+                "overdue, how late steps were with new buckets; for the others, sums.",
             ),
         ),
     ),

@@ -42,7 +42,8 @@ def plain_glyphs(wanted: str = "auto") -> bool:
     """Whether this terminal shows ASCII only, or somebody says that it does."""
     if wanted != "auto":
         return wanted == "ascii"
-    if os.environ.get("TSCONSOLE_ASCII"):
+    # Python takes UTF-8 for the locale C, which has it not; where no locale is set it sets one.
+    if os.environ.get("TSCONSOLE_ASCII") or os.environ.get("LC_ALL") in {"C", "POSIX"}:
         return True
     return "utf" not in locale.getpreferredencoding(False).lower()
 

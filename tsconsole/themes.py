@@ -6,7 +6,8 @@ different colours to the colour-blind too, and a cursor that is seen with 16 col
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from textual.app import App
 from textual.theme import Theme
@@ -78,6 +79,40 @@ LIGHT = Theme(
         "input-selection-background": "#c2d3e6",
     },
 )
+
+
+_FEWER = {
+    # The cursor becomes brighter there, and the panel as black or as white as the screen.
+    "256": {
+        DARK.name: {"muted": "#a8a8a8", "panel": "#262626"},
+        LIGHT.name: {"panel": "#e4e4e4"},
+    },
+    "standard": {
+        LIGHT.name: {
+            # The nearest of sixteen: a yellow and greys that are not seen on white.
+            "error": "#cd0000",
+            "warning": "#cd00cd",
+            "line": "#7f7f7f",
+            "bar": "#7f7f7f",
+            "text-disabled": "#7f7f7f",
+        },
+    },
+}
+"""What is another colour on terminals that have fewer, by Rich's name for how many."""
+_GREY = {
+    DARK.name: dict.fromkeys(("error", "warning", "success", "accent", "primary"), "#ffffff"),
+    LIGHT.name: dict.fromkeys(("error", "warning", "success", "accent", "primary"), "#000000"),
+}
+"""What is brightest where no colour is wanted: turned to grey, an alarm would be the dimmest."""
+
+
+def for_terminal(theme: Theme, colours: str | None = None, *, is_grey: bool = False) -> Theme:
+    """The theme as it can be read on a terminal of so many colours, or without any."""
+    changes = dict(_FEWER.get(colours or "", {}).get(theme.name, {}))
+    changes |= _GREY[theme.name] if is_grey else {}
+    own: dict[str, Any] = {name: v for name, v in changes.items() if hasattr(theme, name)}
+    variables = theme.variables | {name: v for name, v in changes.items() if name not in own}
+    return replace(theme, variables=variables, **own)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pickle
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -39,6 +39,7 @@ from textual.app import App  # noqa: E402
 
 from console.pictures import difference, export_screenshot  # noqa: E402
 from console.states import FixedServer, failing, healthy  # noqa: E402
+from tsconsole.action import write_keys_plainly  # noqa: E402
 from tsconsole.app import TsConsole  # noqa: E402
 from tsconsole.config import ConsoleConfig  # noqa: E402
 from tsconsole.database import Settings  # noqa: E402
@@ -70,7 +71,7 @@ def fixed_server(monkeypatch: pytest.MonkeyPatch) -> FixedServer:
 
 
 @pytest.fixture
-def console(database: str) -> MakeConsole:
+def console(database: str) -> Iterator[MakeConsole]:
     """Makes consoles on `database` whose own clock stands still."""
 
     def make(dsn: str = database, **options: Any) -> TsConsole:
@@ -79,7 +80,8 @@ def console(database: str) -> MakeConsole:
         fixed: dict[str, Any] = {"clock": lambda: 1000.0, "ticks": False}
         return TsConsole(settings, config, **(fixed | options))
 
-    return make
+    yield make
+    write_keys_plainly(False)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import LayoutUpdate
 from textual.app import App
+from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widgets import Input
@@ -32,12 +33,19 @@ async def settle(pilot: Pilot[Any]) -> None:
     """No message is on its way any more, no cursor blinks, and the screen stays as it is."""
     for box in pilot.app.screen.query(Input):
         box.cursor_blink = False
-    seen, same, end = "", 0, monotonic() + PATIENCE
+    seen, same, end = list[list[Segment]](), 0, monotonic() + PATIENCE
     while same < QUIET and monotonic() < end:
         await pilot.pause(0.05)
         await asyncio.sleep(0)
-        now = export_screenshot(pilot.app)
+        now = lines_of(pilot.app)
         seen, same = now, same + 1 if now == seen else 0
+
+
+def lines_of(app: App[Any]) -> list[list[Segment]]:
+    """The lines of the screen as they are drawn now."""
+    update = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
+    assert isinstance(update, LayoutUpdate)
+    return [list(as_seen(line)) for line in update.strips]
 
 
 def export_screenshot(app: App[Any], *, title: str | None = None, simplify: bool = True) -> str:
@@ -53,10 +61,8 @@ def export_screenshot(app: App[Any], *, title: str | None = None, simplify: bool
         legacy_windows=False,
         safe_box=False,
     )
-    update = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
-    assert isinstance(update, LayoutUpdate)
-    lines: list[Iterable[Strip]] = [[Strip(as_seen(line))] for line in update.strips]
-    console.print(LayoutUpdate(lines, update.region))
+    lines: list[Iterable[Strip]] = [[Strip(line)] for line in lines_of(app)]
+    console.print(LayoutUpdate(lines, Region(0, 0, *app.size)))
     return console.export_svg(title=title or app.title)
 
 

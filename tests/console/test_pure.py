@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -340,3 +343,16 @@ async def test_an_operation_ends_in_words_whatever_happens() -> None:
         await task
     assert background.operations[operation.id].outcome == "cancelled"
     assert background.running == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_plain"), [({"LC_ALL": "C"}, True), ({"LC_ALL": "C.UTF-8"}, False), ({}, False)]
+)
+def test_the_locale_says_which_glyphs_there_are(settings: dict[str, str], is_plain: bool) -> None:
+    """Asked in a process of its own: Python sets the locale at its start."""
+    others = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG"))}
+    script = "from tsconsole.health import plain_glyphs; print(plain_glyphs())"
+    found = subprocess.run(
+        [sys.executable, "-c", script], env=others | settings, capture_output=True, check=True
+    )
+    assert found.stdout.decode().strip() == str(is_plain)

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from rich.console import Console
 from textual.pilot import Pilot
 from textual.widgets import Input, Select, Static
 
@@ -104,6 +105,15 @@ def test_monitor_failing_without_colour(
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     assert snap_compare(ill(), terminal_size=MIDDLE, run_before=at_monitor)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_monitor_failing_in_sixteen_colours(
+    snap_compare: Any, ill: MakeConsole, monkeypatch: pytest.MonkeyPatch, theme: str
+) -> None:
+    """The alarm is under the cursor, in the cursor's own colour."""
+    monkeypatch.setattr(Console, "color_system", "standard")
+    assert snap_compare(ill(theme=theme), terminal_size=NARROW, run_before=at_monitor)
 
 
 def test_monitor_failing_in_ascii(

@@ -5,12 +5,18 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from rich._palettes import EIGHT_BIT_PALETTE
 from rich.color import Color, ColorSystem
 from textual.theme import Theme
 
-from tsconsole.themes import DARK, LIGHT
+from tsconsole.themes import DARK, LIGHT, for_terminal
 
 Linear = tuple[float, float, float]
+
+XTERM = (
+    "#000000", "#cd0000", "#00cd00", "#cdcd00", "#0000ee", "#cd00cd", "#00cdcd", "#e5e5e5",
+    "#7f7f7f", "#ff0000", "#00ff00", "#ffff00", "#5c5cff", "#ff00ff", "#00ffff", "#ffffff",
+)  # fmt: skip
 
 # How colours look without one kind of cones (Machado, Oliveira, Fernandes 2009, severity 1).
 BLINDNESS = {
@@ -92,13 +98,48 @@ def test_states_differ_for_the_colour_blind(theme: Theme, kind: str) -> None:
         assert difference(colours[one], colours[other], kind) >= 20, (one, other)
 
 
-@pytest.mark.parametrize("theme", [DARK, LIGHT], ids=lambda theme: theme.name)
-def test_sixteen_colours_are_enough(theme: Theme) -> None:
-    def number(colour: str) -> int | None:
-        return Color.parse(colour).downgrade(ColorSystem.STANDARD).number
+def downgraded(colour: str, system: ColorSystem) -> str:
+    """What a terminal of fewer colours shows, as xterm draws its sixteen."""
+    number = Color.parse(colour).downgrade(system).number
+    assert number is not None
+    if system is ColorSystem.STANDARD:
+        return XTERM[number]
+    return str(EIGHT_BIT_PALETTE[number].hex)
 
+
+def grounds(theme: Theme) -> dict[str, str]:
+    """What words stand on."""
     cursor = theme.variables["block-cursor-background"]
-    assert number(cursor) != number(str(theme.background)), "the cursor is seen"
-    for name, colour in words(theme).items():
-        for ground in (str(theme.background), str(theme.panel), cursor):
-            assert number(colour) != number(ground), (name, ground)
+    return {"screen": str(theme.background), "panel": str(theme.panel), "cursor": cursor}
+
+
+@pytest.mark.parametrize("system", [ColorSystem.STANDARD, ColorSystem.EIGHT_BIT])
+@pytest.mark.parametrize("theme", [DARK, LIGHT], ids=lambda theme: theme.name)
+def test_fewer_colours_are_enough(theme: Theme, system: ColorSystem) -> None:
+    colours = "standard" if system is ColorSystem.STANDARD else "256"
+    seen = for_terminal(theme, colours)
+    under_cursor = seen.variables["block-cursor-foreground"]
+    for name, colour in words(seen).items():
+        for place, ground in grounds(seen).items():
+            if place == "cursor" and name in ("error", "warning") and colours == "standard":
+                colour = under_cursor  # So does a table: see LiveTable.
+            found = contrast(downgraded(colour, system), downgraded(ground, system))
+            assert found >= (2.5 if name == "muted" else 3.0), (name, place, found)
+    cursor, screen = (
+        downgraded(ground, system) for ground in (grounds(seen)["cursor"], str(seen.background))
+    )
+    assert cursor != screen, "the cursor is seen"
+    if system is ColorSystem.EIGHT_BIT:
+        assert downgraded(str(seen.panel), system) != screen, "fields are seen"
+    for line in ("line", "bar"):
+        drawn = downgraded(seen.variables[line], system)
+        assert contrast(drawn, screen) >= (3.0 if system is ColorSystem.STANDARD else 1.4), line
+
+
+@pytest.mark.parametrize("theme", [DARK, LIGHT], ids=lambda theme: theme.name)
+def test_an_alarm_is_seen_first_without_colours(theme: Theme) -> None:
+    seen = words(for_terminal(theme, is_grey=True))
+    for ground in grounds(theme).values():
+        for alarm in ("error", "warning"):
+            assert contrast(seen[alarm], ground) >= contrast(seen["plain"], ground)
+            assert contrast(seen[alarm], ground) >= 4.5

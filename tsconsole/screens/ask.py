@@ -13,6 +13,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from tsconsole.action import shown_key
 from tsconsole.screens.dialog import Dialog
 from tsconsole.themes import palette
 from tsconsole.widgets.quiet_input import QuietInput
@@ -38,7 +39,7 @@ class AskScreen(Dialog[str | None]):
         """The question, the answer, what is wrong with it."""
         with Vertical(id="box") as box:
             box.border_title = Content(self._title)
-            box.border_subtitle = Content("↵ does it   esc cancels")
+            box.border_subtitle = Content(f"{shown_key('enter')} does it   esc cancels")
             yield Static(self._question, id="question")
             yield QuietInput(self._value, id="typed")
             yield Static("", id="wrong")

@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
-from tsconsole.action import PLACE_NAMES
+from tsconsole.action import PLACE_NAMES, shown_key
 from tsconsole.actions import Action, Place, actions_at, all_actions, find_action
 from tsconsole.background import Operation, Severity, Work
 from tsconsole.database import Settings, conninfo_of
@@ -359,7 +359,8 @@ class ConsoleScreen(Screen[ScreenResult]):
         snapshot = self.session.snapshot
         for rollup in snapshot.operations if snapshot else ():
             state = f"{rollup.health_status.lower()}, from {rollup.source_table}"
-            entries.append(Entry(rollup.target_table, state, "↵", target=rollup.target_table))
+            key = shown_key("enter")
+            entries.append(Entry(rollup.target_table, state, key, target=rollup.target_table))
         for action in all_actions():
             if action.name not in known and action.method != "palette":
                 known.add(action.name)

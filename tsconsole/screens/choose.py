@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from tsconsole.action import shown_key
 from tsconsole.screens.dialog import Dialog
 
 
@@ -40,7 +41,7 @@ class ChooseScreen(Dialog[int | None]):
         """The question and the answers."""
         with Vertical(id="box") as box:
             box.border_title = Content(self._title)
-            box.border_subtitle = Content("↵ starts   esc cancels")
+            box.border_subtitle = Content(f"{shown_key('enter')} starts   esc cancels")
             yield Static(self._question, id="question")
             options = [Option(Text(f" {answer} ")) for answer in self._answers]
             yield OptionList(*options, id="answers", compact=True)

@@ -240,4 +240,4 @@ def oldest(partitions: Sequence[PartitionStat]) -> datetime | None:
 
 
 def _seconds(value: float) -> str:
-    return took(timedelta(seconds=value))
+    return took(timedelta(seconds=value)) if value else "0"

@@ -169,7 +169,8 @@ class ExplorerScreen(PollingScreen[Explored]):
         nothing = self.query_one("#nothing", Static)
         nothing.display = not series.points
         if not series.points:
-            nothing.update("No rows in this range. home shows everything, ← goes back.")
+            words = "No rows in this range. {everything} shows everything, {earlier} goes back."
+            nothing.update(spoken(words))
         if table.display:
             self._draw_table(series)
 

@@ -38,7 +38,7 @@ class HelpScreen(Dialog[str | None]):
         """The keys, then the states in words."""
         with Vertical(id="box") as box:
             box.border_title = Content("Keys that work here")
-            box.border_subtitle = Content("↵ does it   esc closes")
+            box.border_subtitle = Content(f"{shown_key('enter')} does it   esc closes")
             yield OptionList(*self._options(), id="keys", compact=True)
 
     def on_key(self, event: events.Key) -> None:

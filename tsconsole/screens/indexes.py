@@ -24,6 +24,8 @@ from tsconsole.widgets.header import Header
 
 UNTIL_ASKED = 86400.0
 """Seconds: advice plans many queries, so it is given once, and again when it is asked for."""
+WHY_FROM = 120
+"""The width of the table from which on there is a column for the reasons."""
 _RANK = {"create": 0, "drop": 1, "note": 2}
 _GLYPHS = {"create": "+", "drop": "-", "note": "·"}
 
@@ -219,11 +221,19 @@ def _advice(advice: IndexAdvice, look: Look) -> Text:
     return Text(f"{_GLYPHS[advice.advice]} {advice.advice}", style=style)
 
 
+def _index(advice: IndexAdvice, look: Look) -> Text:
+    if advice.index_name:
+        return named(advice.index_name, look)
+    # A note is about no index: where there is no other room, it is read here.
+    shown = advice.reason if look.room < WHY_FROM else ""
+    return words(one_line(shown), look, look.colours.muted)
+
+
 FIELDS: tuple[Field[IndexAdvice], ...] = (
     Field("advice", "ADVICE", 8, _advice, lambda a: (_RANK[a.advice], -_saved(a))),
     Field("kind", "KIND", 11, lambda a, look: words(a.kind, look)),
-    Field("index", "INDEX", 0, lambda a, look: named(a.index_name or "", look),
-          lambda a: a.index_name or "", name=lambda a: a.index_name or ""),
+    Field("index", "INDEX", 0, _index, lambda a: a.index_name or "",
+          name=lambda a: a.index_name or ""),
     Field("before", "COST", 8, lambda a, look: Text(short_number(a.cost_before)), right=True,
           from_room=100),
     Field("after", "AFTER", 8, lambda a, look: Text(short_number(a.cost_after)), right=True,
@@ -232,5 +242,5 @@ FIELDS: tuple[Field[IndexAdvice], ...] = (
     Field("size", "SIZE", 7, lambda a, look: Text(size(a.size_bytes)),
           lambda a: -(a.size_bytes or 0), right=True),
     Field("reason", "WHY", 0, lambda a, look: words(one_line(a.reason), look, look.colours.muted),
-          from_room=120),
+          from_room=WHY_FROM),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from tsconsole.action import shown_key
 from tsconsole.fuzzy import best_matches, matched_letters
 from tsconsole.screens.dialog import Dialog
 from tsconsole.themes import palette
@@ -67,7 +68,7 @@ class PaletteScreen(Dialog[Entry | None]):
         """What is looked for, and what was found."""
         with Vertical(id="box") as box:
             box.border_title = Content(self._title)
-            box.border_subtitle = Content("↵ does it   esc closes")
+            box.border_subtitle = Content(f"{shown_key('enter')} does it   esc closes")
             yield QuietInput(placeholder=self._hint, id="wanted")
             yield OptionList(id="found", compact=True)
             yield Static("Nothing matches.", id="nothing")

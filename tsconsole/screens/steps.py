@@ -67,6 +67,8 @@ class StepsPane(Pane):
         rows = {}
         for step in self._steps:
             cells = self._cells(step, names[step.target_table], ranges[step_key(step)], now)
+            for key, width in widths.items():
+                cells[key].truncate(width, overflow="ellipsis")
             rows[step_key(step)] = [cells[key] for key in widths]
         self.table.show(rows)
         self.say("" if rows else spoken("No step runs now. {run} in the list of rollups runs one."))

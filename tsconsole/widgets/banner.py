@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 
 from rich.text import Text
+from textual import events
 
 from tsconsole.formatting import countdown
 from tsconsole.polling import PollFailure
@@ -24,6 +25,8 @@ class Banner(Line):
     def __init__(self) -> None:
         super().__init__(classes="banner")
         self.display = False
+        self._ends: tuple[Text, Text] | None = None
+        """What stands at the two ends of the line."""
 
     def display_failure(
         self, failure: PollFailure | None, now: float, is_live: bool = True
@@ -39,8 +42,17 @@ class Banner(Line):
         words = f"✗ {in_a_line(failure)}"
         if not is_live:
             words, right = words if failure.is_lost else cause(failure.message), Text()
-        width = self.size.width or self.app.size.width - 2
-        self.show(justified(Text(words), right, width))
+        self._ends = Text(words), right
+        self._draw()
+
+    def on_resize(self, _: events.Resize) -> None:
+        """Fit into the new width."""
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._ends is not None:
+            width = self.size.width or self.app.size.width - 2
+            self.show(justified(*self._ends, width))
 
 
 def in_a_line(failure: PollFailure) -> str:

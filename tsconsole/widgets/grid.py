@@ -35,6 +35,8 @@ class Look:
     width: int
     rows: Sequence[Any] = ()
     """Every row that is shown, for what is drawn in proportion."""
+    room: int = 0
+    """The width of the whole table."""
     names: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Names of this column, shortened so that no two of them become alike."""
 
@@ -181,9 +183,12 @@ class Grid(Pane, Generic[Row]):
         self.shown = self._wanted()
         colours = palette(self.app)
         looks = [
-            Look(colours, self._now, widths[field.key], self.shown, self._names(field, widths))
+            Look(
+                colours, self._now, widths[field.key], self.shown, room,
+                self._names(field, widths),
+            )
             for field in fields
-        ]
+        ]  # fmt: skip
         rows = {self.key(row): row for row in self.shown}
         self.table.show_drawn(
             rows,
@@ -225,9 +230,16 @@ class Grid(Pane, Generic[Row]):
             fields.insert(0, Field("mark", "", 1, self._mark))
         widths = {field.key: field.width for field in fields}
         rest = room - sum(widths.values()) - PADDING * len(fields)
-        flexible = [field.key for field in fields if not field.width]
-        for key in flexible:
-            widths[key] = max(rest // len(flexible), 6)
+        flexible = [field for field in fields if not field.width]
+        # A column of names takes no more than they need: the others have more to say.
+        for field in sorted(flexible, key=lambda field: field.name is None):
+            share = max(rest // len(flexible), 6)
+            if field.name is not None and len(flexible) > 1:
+                share = min(share, max(map(len, map(field.name, self._all)), default=share))
+                share = max(share, len(field.label) + 1)
+            widths[field.key] = share
+            rest -= share
+            flexible = flexible[1:]
         return fields, widths
 
     def _names(self, field: Field[Row], widths: Mapping[str, int]) -> dict[str, str]:

@@ -147,6 +147,16 @@ class LiveTable(DataTable[Text]):
         if self.cursor_row < self.row_count - 1:
             self.move_cursor(row=self.cursor_row + 1, animate=False)
 
+    def on_focus(self) -> None:
+        """Of sixteen colours one is that of an alarm and of no cursor: under the cursor of the
+        table in use, every word is written in the cursor's own colour then."""
+        if self.app.console.color_system == "standard":
+            self.cursor_foreground_priority = "css"
+
+    def on_blur(self) -> None:
+        """The cursor of another table is not seen on the words."""
+        self.cursor_foreground_priority = "renderable"
+
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Notice that the operator moved the cursor."""
         event.stop()

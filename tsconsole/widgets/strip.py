@@ -164,9 +164,9 @@ class Strip(Line, can_focus=True):
     def _figures(self, summary: Summary) -> list[Part]:
         parts = []
         if summary.worst_lag is not None:
-            worst = f"{age(summary.worst_lag)} worst"
-            is_short = self.size.height < 2
-            words = f"lag {worst}" if is_short else f"lag {worst}, {age(summary.median_lag)} median"
+            words = f"{age(summary.worst_lag)} overdue"
+            if self.size.height >= 2:
+                words += f", median {age(summary.median_lag)}"
             parts.append(Part("lag", self._plotted(words, activity.delay)))
         if self._now is not None and self._activity.is_known:
             rate = self._activity.rate(activity.rows_read, self._now)
