@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from sql.support import assert_same, clear_of_midnight, create, perform, value
+from sql.support import assert_same, call_run, clear_of_midnight, create, perform, value
 
 AGO = "date_trunc('day', now()) - interval '20 days'"
 
@@ -265,3 +265,34 @@ def test_all_rows_go_from_a_rollup_of_a_named_zone_and_come_again(
             "from raw.src group by 1",
             "select ts, sum_v from silver.r",
         )
+
+
+def test_a_late_row_where_there_is_no_partition_yet(db: psycopg.Connection) -> None:
+    """A few late rows of single series are computed at once; their partition is made on the way."""
+    bucket = make(db, "timestamptz", partitioned=False)
+    before = value(db, "select count(*) from pg_inherits where inhparent = 'silver.by_device'::regclass")
+    long_ago = f"{AGO} - interval '400 days'"
+    db.execute(f"insert into raw.src select {long_ago}, 1, 5")
+    steps = call_run(db, "silver.by_device")
+    assert [(step["work"], step["outcome"], step["rows_written"]) for step in steps] == [
+        ("recompute", "done", 1)
+    ]
+    after = value(db, "select count(*) from pg_inherits where inhparent = 'silver.by_device'::regclass")
+    assert after == before + 1
+    assert unequal(db, bucket, "by_device") == 0
+    assert value(db, "select count(*) from silver.timeseries_error_log") == 0
+
+
+def test_a_series_that_sends_a_day_late_is_read_in_one_go(db: psycopg.Connection) -> None:
+    """Its buckets follow each other; those of another, and after a gap, are read by themselves."""
+    bucket = make(db, "timestamptz", partitioned=False)
+    db.execute(
+        f"insert into raw.src select {AGO} + i * interval '30 minutes', device, i "
+        "from generate_series(0, 47) i, unnest('{0,null}'::integer[]) device where i / 12 <> 2"
+    )
+    [query] = db.execute(
+        "select tsconsole.work_query(tsconsole.rollup('silver.by_device'), 'recompute')"
+    ).fetchone() or [""]
+    assert "runs" in query
+    assert [step["rows_written"] for step in call_run(db, "silver.by_device")] == [36]
+    assert unequal(db, bucket, "by_device") == 0

@@ -314,3 +314,22 @@ def test_refusals(ladder: psycopg.Connection) -> None:
     ladder.execute("create view raw.mine as select * from silver.r_1d_live")
     refuse(ladder, PREPARE, None, "TS004", "r_1d_live")
     assert column(ladder, "select count(*) from tsconsole.prepared_source") == [0]
+
+
+def test_a_step_that_was_prepared_before_the_triggers_went_waits(
+    ladder: psycopg.Connection,
+) -> None:
+    """Between its two transactions an operator may have prepared DDL: it does nothing."""
+    ladder.execute(f"update raw.readings set temperature = 1 where ts < {OLD}")
+    rollup = value(ladder, "select id from silver.timeseries_rollup_config order by id limit 1")
+    step = ladder.execute("select outcome, work from tsconsole.prepare_step(%s)", [rollup])
+    assert step.fetchall() == [("ready", "recompute")]
+    ladder.execute(PREPARE)
+    assert (
+        value(ladder, f"select outcome from tsconsole.execute_step({rollup}, null, 'recompute')")
+        == "idle"
+    )
+    assert value(ladder, "select count(*) from silver.timeseries_error_log") == 0
+    ladder.execute(REFRESH)
+    run(ladder)
+    assert_exact(ladder)

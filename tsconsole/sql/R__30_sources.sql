@@ -40,6 +40,28 @@ comment on function tsconsole.columns(regclass) is
 Example: select column_name, data_type from tsconsole.columns(''raw.readings'');';
 
 
+create or replace function tsconsole.base_type(relation regclass, column_name text) returns oid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    base oid;
+    below oid := (select a.atttypid from pg_attribute a
+                  where a.attrelid = relation and a.attname = base_type.column_name and a.attnum > 0 and not a.attisdropped);
+begin
+    while below <> 0 loop
+        base := below;
+        below := (select t.typbasetype from pg_type t where t.oid = base);
+    end loop;
+    return base;
+end;
+$$;
+
+comment on function tsconsole.base_type(regclass, text) is
+'The type of one column, below any domain, as tsconsole.columns shows it for all of a table; null when there is no such column.
+Example: select tsconsole.base_type(''raw.readings'', ''ts'')::regtype;';
+
+
 create or replace function tsconsole.find_time_column(source regclass, wanted text) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

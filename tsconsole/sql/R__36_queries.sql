@@ -33,6 +33,9 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if at is null then
+        return null;
+    end if;
     return tsconsole.bucket_ceiling((config).rollup_interval, at, tsconsole.bucket_zone(config), (config).bucket_origin);
 end;
 $$;
@@ -214,7 +217,7 @@ as $$
 begin
     return (
         select coalesce(string_agg(' and ' || tsconsole.indexed_value(tsconsole.plain_value(d.expression, d.data_type), format('%s.d%s', series, d.position), t.base_type), '' order by d.position), '')
-        from tsconsole.rollup_dimension d join tsconsole.columns((config).target_table) t using (column_name)
+        from tsconsole.rollup_dimension d cross join lateral tsconsole.base_type((config).target_table, d.column_name) t (base_type)
         where d.rollup_id = (config).id);
 end;
 $$;
@@ -229,6 +232,10 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- The default operator class of these comes with PostgreSQL.
+    if base_type in ('bigint'::regtype, 'integer'::regtype, 'smallint'::regtype, 'text'::regtype, 'boolean'::regtype, 'uuid'::regtype) then
+        return format('%s is not distinct from %s', a, b);
+    end if;
     -- IS NOT DISTINCT FROM looks its operator up by name, and would miss that of a type from an extension (or take that of
     -- text for citext): what grouping and the unique index go by is the equality of the type's default operator class.
     return coalesce(

@@ -233,7 +233,9 @@ comment on function tsconsole.queue_refill(silver.timeseries_rollup_config) is
 Example: select tsconsole.queue_refill(tsconsole.rollup(''silver.meters_1h''));';
 
 
-create or replace function tsconsole.choose_refill(config silver.timeseries_rollup_config) returns tsconsole.work_range
+drop function if exists tsconsole.choose_refill(silver.timeseries_rollup_config);  -- it asked for the cost model itself once
+
+create or replace function tsconsole.choose_refill(config silver.timeseries_rollup_config, model tsconsole.step_model) returns tsconsole.work_range
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -246,7 +248,7 @@ declare
         '  select p.ctid as id, p.lo, p.hi, coalesce(sum(p.hi - p.lo) over (order by p.lo desc, p.ctid rows between unbounded preceding and 1 preceding), ''0'') as above'
         '  from %s p where p.kind = ''r'' and %s order by p.lo desc, p.ctid limit 500) q where q.above = ''0'' or q.above + (q.hi - q.lo) <= $2',
         tsconsole.pending_table((config).id), tsconsole.eligible(config, 'recompute'));
-    width interval := tsconsole.learned_window(config, 'recompute');
+    width interval := tsconsole.learned_window(config, 'recompute', model => model);
 begin
     loop
         execute newest into range.entries, range.lo, range.hi using (config).last_processed_time, width;
@@ -268,6 +270,6 @@ begin
 end;
 $$;
 
-comment on function tsconsole.choose_refill(silver.timeseries_rollup_config) is
+comment on function tsconsole.choose_refill(silver.timeseries_rollup_config, tsconsole.step_model) is
 'The newest ranges of a refill, about one window of them, for a recompute step that finds no late range.
-Example: select * from tsconsole.choose_refill(tsconsole.rollup(''silver.meters_1h''));';
+Example: see tsconsole.choose_recompute.';

@@ -243,10 +243,11 @@ create or replace function tsconsole.kept_ranges(config silver.timeseries_rollup
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    kept timestamptz := nullif(tsconsole.kept_before(config), '-infinity');
 begin
     -- A bucket that is frozen in part is frozen: it can no longer be computed whole.
-    return tstzmultirange(tstzrange(null, nullif(tsconsole.kept_before(config), '-infinity'))) * case
-               when tsconsole.kept_before(config) > '-infinity' then '{(,)}'::tstzmultirange else '{}'::tstzmultirange end
+    return case when kept is null then '{}'::tstzmultirange else tstzmultirange(tstzrange(null, kept)) end
            + coalesce((select range_agg(tstzrange(
                case when isfinite(f.lo) then tsconsole.bucket_floor(config, f.lo) end,
                case when isfinite(f.hi) then tsconsole.bucket_ceiling(config, f.hi) end))

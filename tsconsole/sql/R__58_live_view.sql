@@ -254,7 +254,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select string_agg(' and ' || tsconsole.same_value(tsconsole.plain_value(format('t.%I', d.column_name), d.data_type), format('series.d%s', d.position), t.base_type), '' order by d.position)
-    from tsconsole.rollup_dimension d join tsconsole.columns((config).target_table) t using (column_name)
+    from tsconsole.rollup_dimension d cross join lateral tsconsole.base_type((config).target_table, d.column_name) t (base_type)
     where d.rollup_id = (config).id;
 $$;
 

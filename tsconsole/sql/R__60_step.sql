@@ -14,7 +14,14 @@ comment on function silver.perform_step(regclass) is
 Example: select * from silver.perform_step(''silver.meters_1h'');';
 
 
-create or replace function tsconsole.execute_step(rollup_id bigint, as_of timestamptz default null) returns silver.step_result
+-- They did not hear what had been prepared once.
+drop function if exists tsconsole.execute_step(bigint, timestamptz);
+drop function if exists tsconsole.try_work(bigint, text);
+drop function if exists tsconsole.do_work(silver.timeseries_rollup_config, text, integer);
+
+create or replace function tsconsole.execute_step(
+    rollup_id bigint, as_of timestamptz default null, prepared_work text default null
+) returns silver.step_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- Some stored values are compared as text: all digits of it.
@@ -23,7 +30,9 @@ as $$
 declare
     config silver.timeseries_rollup_config;
     result silver.step_result;
+    works text[] := array['frontier', 'recompute', 'history'];
     work text;
+    is_prepared boolean;
     outcome text := 'idle';
 begin
     perform tsconsole.check_isolation();
@@ -36,8 +45,11 @@ begin
         delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
         return (config.target_table, null, 'busy', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
-    foreach work in array array['frontier', 'recompute', 'history'] loop
-        if not tsconsole.has_work(config, work, as_of) then
+    -- What was looked for a moment ago is not looked for again.
+    foreach work in array works[coalesce(array_position(works, prepared_work), 1):] loop
+        is_prepared := coalesce(work = prepared_work, false)
+            and not exists (select from tsconsole.prepared_source p where p.source_table = config.source_table);
+        if not is_prepared and not tsconsole.has_work(config, work, as_of) then
             perform tsconsole.forget_vanished(config);
             continue;
         end if;
@@ -45,7 +57,7 @@ begin
             outcome := 'waiting';
             continue;
         end if;
-        result := tsconsole.try_work(config.id, work);
+        result := tsconsole.try_work(config.id, work, is_prepared);
         if result.outcome in ('done', 'failed') then
             return result;
         elsif result.outcome <> 'idle' then
@@ -57,8 +69,8 @@ begin
 end;
 $$;
 
-comment on function tsconsole.execute_step(bigint, timestamptz) is
-'One step of the rollup with this id; see silver.perform_step. as_of: no frontier step once the watermark has reached what was complete at that time, so that a call which loops over steps comes to an end.
+comment on function tsconsole.execute_step(bigint, timestamptz, text) is
+'One step of the rollup with this id; see silver.perform_step. as_of: no frontier step once the watermark has reached what was complete at that time, so that a call which loops over steps comes to an end. prepared_work: what tsconsole.prepare_step has just found to do.
 Example: select * from tsconsole.execute_step(1);';
 
 
@@ -87,6 +99,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     found_work boolean;
+    reach record;
 begin
     -- While its triggers are away for DDL, nothing may be called complete.
     if exists (select from tsconsole.prepared_source p where p.source_table = (config).source_table) then
@@ -94,7 +107,15 @@ begin
     elsif work = 'frontier' and tsconsole.clock_went_back(config) then
         return true;
     elsif work = 'frontier' then
-        return coalesce(tsconsole.bucket_floor(config, nullif(least(tsconsole.possible_horizon(config), tsconsole.axis_time(config, as_of - tsconsole.lateness(config) - tsconsole.clock_margin())), '-infinity')) > (config).last_processed_time, false);
+        select r.* into reach
+        from tsconsole.reach((config).source_table, (config).time_column, (config).time_type, (config).timezone, (config).change_tracking, (config).allowed_lateness) r;
+        return coalesce(tsconsole.bucket_floor(config, nullif(least(reach.horizon, tsconsole.axis_time(config, as_of - reach.lateness - tsconsole.clock_margin())), '-infinity')) > (config).last_processed_time, false);
+    end if;
+    -- Mostly there is nothing at all, which is told without planning the whole condition.
+    execute format('select exists (select from %s p where p.kind = any ($1))', tsconsole.pending_table((config).id))
+    into found_work using case when work = 'history' then '{h}' else '{l,r}' end::"char"[];
+    if not found_work then
+        return false;
     end if;
     execute format('select exists (select from %s p where %s)',
         tsconsole.pending_table((config).id), tsconsole.eligible(config, work)) into found_work using (config).last_processed_time;
@@ -152,7 +173,7 @@ comment on function tsconsole.claim(bigint, text) is
 Example: select tsconsole.claim(1, ''frontier'');';
 
 
-create or replace function tsconsole.try_work(rollup_id bigint, work text) returns silver.step_result
+create or replace function tsconsole.try_work(rollup_id bigint, work text, is_prepared boolean default false) returns silver.step_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -177,19 +198,22 @@ begin
     end if;
     -- A deadlock or a serialization failure is nobody's fault and mostly gone at once.
     for tries_left in reverse 3 .. 0 loop
-        result := tsconsole.do_work(config, work, tries_left);
+        result := tsconsole.do_work(config, work, tries_left, is_prepared);
+        is_prepared := false;
         exit when result.outcome <> 'again';
     end loop;
     return result;
 end;
 $$;
 
-comment on function tsconsole.try_work(bigint, text) is
-'Claims one kind of work of a rollup and does a step of it; busy when another session holds it, waiting while it backs off after a failure.
+comment on function tsconsole.try_work(bigint, text, boolean) is
+'Claims one kind of work of a rollup and does a step of it; busy when another session holds it, waiting while it backs off after a failure. is_prepared: tsconsole.prepare_step has just looked after its partitions.
 Example: select * from tsconsole.try_work(1, ''frontier'');';
 
 
-create or replace function tsconsole.do_work(config silver.timeseries_rollup_config, work text, tries_left integer) returns silver.step_result
+create or replace function tsconsole.do_work(
+    config silver.timeseries_rollup_config, work text, tries_left integer, is_prepared boolean
+) returns silver.step_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set row_security = off
@@ -222,7 +246,10 @@ begin
         end if;
         perform tsconsole.check_edges(config, range);
         stage := 'partitions';
-        perform tsconsole.make_room(config, work, range);
+        -- The partitions of late ranges are mostly there; where one is missing after all, the work is done again.
+        if work <> 'recompute' or not is_prepared then
+            perform tsconsole.make_room(config, work, range);
+        end if;
         stage := 'query';
         query := tsconsole.work_query(config, work);
         perform tsconsole.absorb_late(config, work, range);
@@ -260,7 +287,7 @@ begin
 end;
 $$;
 
-comment on function tsconsole.do_work(silver.timeseries_rollup_config, text, integer) is
+comment on function tsconsole.do_work(silver.timeseries_rollup_config, text, integer, boolean) is
 'Does a step of work that was claimed, and logs it. Outcome again, while tries are left, for a deadlock, a serialization failure, or a row that came while the partitions were made. On an error everything the step did is undone and the failure is logged and returned.
 Example: see silver.perform_step.';
 

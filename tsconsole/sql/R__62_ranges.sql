@@ -2,6 +2,11 @@
 
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
+-- They asked for the cost model themselves once.
+drop function if exists tsconsole.choose_frontier(silver.timeseries_rollup_config, timestamptz);
+drop function if exists tsconsole.choose_history(silver.timeseries_rollup_config);
+drop function if exists tsconsole.choose_recompute(silver.timeseries_rollup_config);
+
 create or replace function tsconsole.first_window(config silver.timeseries_rollup_config) returns float8
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -32,12 +37,13 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    model tsconsole.step_model := tsconsole.cost_model(config, work);
     range tsconsole.work_range := case work
-        when 'frontier' then tsconsole.choose_frontier(config, horizon)
-        when 'recompute' then tsconsole.choose_recompute(config)
-        when 'history' then tsconsole.choose_history(config) end;
+        when 'frontier' then tsconsole.choose_frontier(config, horizon, model)
+        when 'recompute' then tsconsole.choose_recompute(config, model)
+        when 'history' then tsconsole.choose_history(config, model) end;
 begin
-    perform tsconsole.predict(config, work, range);
+    perform tsconsole.predict(config, work, range, model);
     return range;
 end;
 $$;
@@ -47,7 +53,9 @@ comment on function tsconsole.choose_range(silver.timeseries_rollup_config, text
 Example: select * from tsconsole.choose_range(tsconsole.rollup(''silver.meters_1h''), ''frontier'', now());';
 
 
-create or replace function tsconsole.choose_frontier(config silver.timeseries_rollup_config, safe_horizon timestamptz) returns tsconsole.work_range
+create or replace function tsconsole.choose_frontier(
+    config silver.timeseries_rollup_config, safe_horizon timestamptz, model tsconsole.step_model
+) returns tsconsole.work_range
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -71,17 +79,17 @@ begin
     -- A gap is jumped in one step: the window counts from the next row on.
     range.data_from := coalesce(tsconsole.bucket_floor(config, first_row), horizon);
     range.hi := least(horizon, tsconsole.window_end(config, range.data_from,
-        tsconsole.learned_window(config, 'frontier', range.data_from, horizon)));
+        tsconsole.learned_window(config, 'frontier', range.data_from, horizon, model)));
     return range;
 end;
 $$;
 
-comment on function tsconsole.choose_frontier(silver.timeseries_rollup_config, timestamptz) is
+comment on function tsconsole.choose_frontier(silver.timeseries_rollup_config, timestamptz, tsconsole.step_model) is
 'The next range above the watermark: up to the last complete bucket, at most one window from the next source row on.
-Example: select * from tsconsole.choose_frontier(tsconsole.rollup(''silver.meters_1h''), now());';
+Example: see tsconsole.choose_range.';
 
 
-create or replace function tsconsole.choose_history(config silver.timeseries_rollup_config) returns tsconsole.work_range
+create or replace function tsconsole.choose_history(config silver.timeseries_rollup_config, model tsconsole.step_model) returns tsconsole.work_range
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -119,7 +127,7 @@ begin
     range.lo := greatest(entry_lo, kept);
     range.entries := array[entry_id];
     top := least(tsconsole.window_end(config, tsconsole.bucket_floor(config, last_row), '0'), range.hi);
-    width := tsconsole.learned_window(config, 'history', top, greatest(kept, tsconsole.earliest_time()));
+    width := tsconsole.learned_window(config, 'history', top, greatest(kept, tsconsole.earliest_time()), model);
     range.data_from := case when top - tsconsole.earliest_time() > width then tsconsole.bucket_floor(config, top - width) else tsconsole.earliest_time() end;
     while range.data_from < range.lo loop
         -- Of several, the last is taken whole or not: no worker leaves scraps between its range and that of another.
@@ -136,9 +144,9 @@ begin
 end;
 $$;
 
-comment on function tsconsole.choose_history(silver.timeseries_rollup_config) is
+comment on function tsconsole.choose_history(silver.timeseries_rollup_config, tsconsole.step_model) is
 'Claims the newest free history and as many adjacent ranges below it as fill a window; the range is the top of what was claimed. Stretches without rows are done at once.
-Example: select * from tsconsole.choose_history(tsconsole.rollup(''silver.meters_1h''));';
+Example: see tsconsole.choose_range.';
 
 
 create or replace function tsconsole.drop_empty_history(config silver.timeseries_rollup_config, last_row timestamptz, below timestamptz) returns void
@@ -157,7 +165,7 @@ comment on function tsconsole.drop_empty_history(silver.timeseries_rollup_config
 Example: see tsconsole.choose_history.';
 
 
-create or replace function tsconsole.choose_recompute(config silver.timeseries_rollup_config) returns tsconsole.work_range
+create or replace function tsconsole.choose_recompute(config silver.timeseries_rollup_config, model tsconsole.step_model) returns tsconsole.work_range
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -168,12 +176,12 @@ declare
     last_hi timestamptz;
     width_before interval;
     first_hi timestamptz;
-    width interval := tsconsole.learned_window(config, 'recompute');
+    width interval := tsconsole.learned_window(config, 'recompute', model => model);
     next_row timestamptz;
 begin
     -- Late ranges first, but where they never end, a refill must come to its end too.
     if random() < 0.25 then
-        range := tsconsole.choose_refill(config);
+        range := tsconsole.choose_refill(config, model);
         if range.entries is not null then
             return range;
         end if;
@@ -191,7 +199,7 @@ begin
         tsconsole.pending_table((config).id), tsconsole.eligible(config, 'recompute'))
     into range.entries, first_lo, first_hi, last_lo, width_before, last_hi using (config).last_processed_time, width, 500 * (config).chunk_interval;
     if range.entries is null then
-        return tsconsole.choose_refill(config);
+        return tsconsole.choose_refill(config, model);
     end if;
     range.lo := first_lo;
     range.data_from := first_lo;
@@ -208,6 +216,6 @@ begin
 end;
 $$;
 
-comment on function tsconsole.choose_recompute(silver.timeseries_rollup_config) is
+comment on function tsconsole.choose_recompute(silver.timeseries_rollup_config, tsconsole.step_model) is
 'The next late ranges below the watermark, in bucket order, about one window of them; what lies at or above hi is left for later. Now and then, and when there is none, those of a refill.
-Example: select * from tsconsole.choose_recompute(tsconsole.rollup(''silver.meters_1h''));';
+Example: see tsconsole.choose_range.';

@@ -2,8 +2,10 @@
 
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
--- It had two arguments before it looked ahead.
+-- They had fewer arguments once.
 drop function if exists tsconsole.learned_window(silver.timeseries_rollup_config, text);
+drop function if exists tsconsole.learned_window(silver.timeseries_rollup_config, text, timestamptz, timestamptz);
+drop function if exists tsconsole.predict(silver.timeseries_rollup_config, text, tsconsole.work_range);
 
 create or replace function tsconsole.step_aim() returns float8
 language sql stable
@@ -28,17 +30,16 @@ comment on function tsconsole.work_units(text, float8, float8) is
 Example: select tsconsole.work_units(''history'', 100000, 500);';
 
 
+-- Its result had no name before it was handed on.
 drop function if exists tsconsole.cost_model(silver.timeseries_rollup_config, text);
 
-create or replace function tsconsole.cost_model(
-    config silver.timeseries_rollup_config, work text,
-    out runs integer, out overhead float8, out seconds_per_unit float8, out data_rate float8, out group_rate float8,
-    out last_width float8, out speed float8, out planner_factor float8
-)
+create or replace function tsconsole.cost_model(config silver.timeseries_rollup_config, work text) returns tsconsole.step_model
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    model tsconsole.step_model;
 begin
     with recent as (
         select row_number() over (order by l.id desc) as age, extract(epoch from l.duration)::float8 as took, w.width,
@@ -66,8 +67,9 @@ begin
                 when (array_agg(r.found order by r.age) filter (where r.found is not null))[1] between 0.33 and 3
                 then least(greatest(exp(sum(power(0.5, r.age) * ln(greatest(r.found, 0.01))) filter (where r.found is not null)
                                         / sum(power(0.5, r.age)) filter (where r.found is not null)), 0.25), 4) end
-    into runs, overhead, seconds_per_unit, data_rate, group_rate, last_width, speed, planner_factor
+    into model
     from recent r cross join fixed f;
+    return model;
 end;
 $$;
 
@@ -97,19 +99,20 @@ Example: select tsconsole.expected_rows(tsconsole.rollup(''silver.meters_1h''), 
 
 
 create or replace function tsconsole.learned_window(
-    config silver.timeseries_rollup_config, work text, edge timestamptz default null, reach timestamptz default null
+    config silver.timeseries_rollup_config, work text, edge timestamptz default null, reach timestamptz default null,
+    model tsconsole.step_model default null
 ) returns interval
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     aim    float8 := tsconsole.step_aim();
-    model  record := tsconsole.cost_model(config, work);
     -- Nothing is known yet: a million units a second, every row a group.
     wanted float8 := aim * 1e6;
     width  float8;
     widest float8;
 begin
+    model := case when model.runs is null then tsconsole.cost_model(config, work) else model end;
     if model.runs = 0 then
         width := tsconsole.first_window(config);
         widest := 4 * width;
@@ -136,8 +139,8 @@ begin
 end;
 $$;
 
-comment on function tsconsole.learned_window(silver.timeseries_rollup_config, text, timestamptz, timestamptz) is
-'The width of window that should take as long as tsconsole.step_aim() says, by the cost model. edge: where the window begins (its end, for history), so that the planner''s statistics are asked how many rows lie there, towards reach; without it by the rate of the last window. Never wider than processing_window.
+comment on function tsconsole.learned_window(silver.timeseries_rollup_config, text, timestamptz, timestamptz, tsconsole.step_model) is
+'The width of window that should take as long as tsconsole.step_aim() says, by the cost model. edge: where the window begins (its end, for history), so that the planner''s statistics are asked how many rows lie there, towards reach; without it by the rate of the last window. model: the cost model, where it is known already. Never wider than processing_window.
 Example: select tsconsole.learned_window(tsconsole.rollup(''silver.meters_1h''), ''history'');';
 
 
@@ -218,12 +221,13 @@ comment on function tsconsole.fit_window(silver.timeseries_rollup_config, text, 
 Example: see tsconsole.learned_window.';
 
 
-create or replace function tsconsole.predict(config silver.timeseries_rollup_config, work text, range tsconsole.work_range) returns void
+create or replace function tsconsole.predict(
+    config silver.timeseries_rollup_config, work text, range tsconsole.work_range, model tsconsole.step_model
+) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    model     record;
     width     float8 := extract(epoch from (range).hi - (range).data_from);
     rows      float8;
     estimated float8;
@@ -233,7 +237,6 @@ begin
         perform set_config('tsconsole.predicted', '', true);
         return;
     end if;
-    model := tsconsole.cost_model(config, work);
     rows := width * model.data_rate;
     seconds := model.overhead + model.seconds_per_unit * tsconsole.work_units(work, rows, width * model.group_rate);
     -- Small steps are not worth asking the planner.
@@ -247,7 +250,7 @@ begin
 end;
 $$;
 
-comment on function tsconsole.predict(silver.timeseries_rollup_config, text, tsconsole.work_range) is
+comment on function tsconsole.predict(silver.timeseries_rollup_config, text, tsconsole.work_range, tsconsole.step_model) is
 'Notes, for the log of the step that the calling transaction is about to do, how long it should take and how many rows the planner expects.
 Example: see tsconsole.choose_range.';
 

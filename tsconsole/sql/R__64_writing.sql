@@ -57,14 +57,15 @@ as $$
 declare
     late tstzmultirange;
 begin
-    execute format('select case when count(*) < 1000 then range_agg(tstzrange(lo, hi)) end from (select lo, hi from %s where kind <> ''h'' and lo < $1 limit 1000) l',
+    execute format('select case when count(*) <= 100 and not bool_or(all_series) then ''{}'' when count(*) < 1000 then range_agg(tstzrange(lo, hi)) end '
+                   'from (select lo, hi, all_series from %s where kind <> ''h'' and lo < $1 limit 1000) l',
         tsconsole.pending_table((config).id)) into late using (config).last_processed_time;
     return (config).partition_manager <> 'native' or coalesce(tsconsole.uncovered(config, late) = '{}', false);
 end;
 $$;
 
 comment on function tsconsole.has_room_for_late(silver.timeseries_rollup_config) is
-'Whether every late range lies in a partition of the target, as they mostly do. False, too, when a thousand or more wait.
+'Whether every late range lies in a partition of the target, as they mostly do; or there are only some single series, which are as soon computed as looked for: where their partition is missing after all, the step makes it. False, too, when a thousand or more wait.
 Example: see tsconsole.prepare_step.';
 
 

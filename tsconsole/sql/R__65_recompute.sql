@@ -75,8 +75,10 @@ begin
         'select tstzrange(lo, hi) as r from claimed where all_series '
         'union all select tstzrange(lo, min(hi)) from (select distinct lo, hi%1$s from claimed where not all_series) b group by lo having count(*) > 5) w), '
         'ranges as materialized (select lower(r) as lo, upper(r) as hi from whole, tsconsole.ranges(whole.ranges) r), '
-        'series as materialized (select distinct lo, hi%1$s from claimed where not all_series and not lo <@ (select ranges from whole) and not lo <@ $4)',
-        tsconsole.series_columns(config));
+        'series as materialized (select distinct lo, hi%1$s from claimed where not all_series and not lo <@ (select ranges from whole) and not lo <@ $4), '
+        -- Buckets of a series that follow each other are read in one go.
+        'runs as materialized (select lower(r) as lo, upper(r) as hi%2$s from (select range_agg(tstzrange(lo, hi)) as ranges%1$s from series group by %3$s) g, tsconsole.ranges(g.ranges) r)',
+        tsconsole.series_columns(config), tsconsole.series_columns(config, 'g.d%s'), coalesce(nullif(ltrim(tsconsole.series_columns(config), ', '), ''), '()'));
 end;
 $$;
 
@@ -95,8 +97,8 @@ begin
     return (
         select format('select q.* from ranges cross join lateral (%s) q', tsconsole.aggregate_query(config, 'ranges.lo', 'ranges.hi', counted.sql, within.sql, is_bounded := true))
             || case when tsconsole.series_columns(config) = '' then '' else
-                format(' union all select q.* from series cross join lateral (%s) q',
-                       tsconsole.aggregate_query(config, 'series.lo', 'series.hi', counted.sql, within.sql || tsconsole.same_series(config, 'series'))) end
+                format(' union all select q.* from runs cross join lateral (%s) q',
+                       tsconsole.aggregate_query(config, 'runs.lo', 'runs.hi', counted.sql, within.sql || tsconsole.same_series(config, 'runs'))) end
         from (select ', count(*) as ' || tsconsole.read_column(config) as sql) counted,
              (select ' and ' || tsconsole.range_condition(config, 's', '$1', '$2') as sql) within);
 end;
@@ -141,7 +143,7 @@ as $$
 begin
     return (
         select string_agg(' and ' || tsconsole.indexed_value(tsconsole.plain_value(format('t.%I', d.column_name), d.data_type), format('series.d%s', d.position), t.base_type), '' order by d.position)
-        from tsconsole.rollup_dimension d join tsconsole.columns((config).target_table) t using (column_name)
+        from tsconsole.rollup_dimension d cross join lateral tsconsole.base_type((config).target_table, d.column_name) t (base_type)
         where d.rollup_id = (config).id);
 end;
 $$;
@@ -159,7 +161,7 @@ begin
     return (
         select format('f.%1$I = t.%1$I', (config).time_column)
             || coalesce(string_agg(' and ' || tsconsole.same_value(tsconsole.plain_value(format('f.%I', d.column_name), d.data_type), tsconsole.plain_value(format('t.%I', d.column_name), d.data_type), t.base_type), '' order by d.position), '')
-        from tsconsole.rollup_dimension d join tsconsole.columns((config).target_table) t using (column_name)
+        from tsconsole.rollup_dimension d cross join lateral tsconsole.base_type((config).target_table, d.column_name) t (base_type)
         where d.rollup_id = (config).id);
 end;
 $$;

@@ -87,6 +87,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     config silver.timeseries_rollup_config;
+    work text;
     chosen_work text;
     range tsconsole.work_range;
     failure silver.timeseries_error_log;
@@ -96,10 +97,12 @@ begin
     if config.is_active and config.change_tracking = 'trigger' then
         perform tsconsole.check_partitions(config.source_table);
     end if;
-    select w.work into chosen_work
-    from unnest(array['frontier', 'recompute', 'history']) with ordinality w (work, rank)
-    where config.is_active and not tsconsole.is_waiting(config.id, w.work) and tsconsole.has_work(config, w.work, as_of)
-    order by w.rank limit 1;
+    foreach work in array case when config.is_active then array['frontier', 'recompute', 'history'] else '{}' end loop
+        if not tsconsole.is_waiting(config.id, work) and tsconsole.has_work(config, work, as_of) then
+            chosen_work := work;
+            exit;
+        end if;
+    end loop;
     if chosen_work is null then
         perform tsconsole.forget_vanished(config);
         return (config.target_table, null, 'idle', null, null, 0, 0, null, null, null)::silver.step_result;
@@ -137,7 +140,7 @@ end;
 $$;
 
 comment on function tsconsole.prepare_step(bigint, timestamptz) is
-'The short transaction before a step: notes the attempt, so that a crash is noticed, and makes the partitions. Outcome ready, idle when there is nothing to do, or failed when it was cancelled.
+'The short transaction before a step: notes the attempt, so that a crash is noticed, and makes the partitions. Outcome ready with the work to be done, idle when there is nothing to do, or failed when it was cancelled.
 Example: see silver.run_rollups.';
 
 
@@ -171,7 +174,7 @@ begin
             commit;
             set transaction isolation level read committed;
             if result.outcome OPERATOR(pg_catalog.=) 'ready' then
-                result := tsconsole.execute_step(rollup_id, started_at);
+                result := tsconsole.execute_step(rollup_id, started_at, result.work);
                 commit;
                 set transaction isolation level read committed;
             end if;
@@ -181,7 +184,7 @@ begin
                 exit passes when result.sql_state OPERATOR(pg_catalog.=) '57014';
             end if;
         end loop;
-        exit when not went_on;
+        exit when not went_on or pg_catalog.jsonb_array_length(results) OPERATOR(pg_catalog.>=) max_steps;
     end loop;
     if raise_failures then
         perform tsconsole.raise_failures(results);

@@ -124,7 +124,7 @@ begin
             commit;
             set transaction isolation level read committed;
             if result.outcome OPERATOR(pg_catalog.=) 'ready' then
-                result := tsconsole.execute_step(due.rollup_id);
+                result := tsconsole.execute_step(due.rollup_id, null, result.work);
                 commit;
                 set transaction isolation level read committed;
             end if;
