@@ -7,6 +7,7 @@ import pytest
 from sql.support import assert_same, call_run, clear_of_midnight, create, perform, value
 
 AGO = "date_trunc('day', now()) - interval '20 days'"
+PARTITIONS = "select count(*) from pg_inherits where inhparent = 'silver.by_device'::regclass"
 
 TIME_TYPES = {
     "timestamptz": ("timestamptz", "1 hour", "date_bin('1 hour', ts, '2000-01-03 00:00+00')"),
@@ -270,14 +271,14 @@ def test_all_rows_go_from_a_rollup_of_a_named_zone_and_come_again(
 def test_a_late_row_where_there_is_no_partition_yet(db: psycopg.Connection) -> None:
     """A few late rows of single series are computed at once; their partition is made on the way."""
     bucket = make(db, "timestamptz", partitioned=False)
-    before = value(db, "select count(*) from pg_inherits where inhparent = 'silver.by_device'::regclass")
+    before = value(db, PARTITIONS)
     long_ago = f"{AGO} - interval '400 days'"
     db.execute(f"insert into raw.src select {long_ago}, 1, 5")
     steps = call_run(db, "silver.by_device")
     assert [(step["work"], step["outcome"], step["rows_written"]) for step in steps] == [
         ("recompute", "done", 1)
     ]
-    after = value(db, "select count(*) from pg_inherits where inhparent = 'silver.by_device'::regclass")
+    after = value(db, PARTITIONS)
     assert after == before + 1
     assert unequal(db, bucket, "by_device") == 0
     assert value(db, "select count(*) from silver.timeseries_error_log") == 0
