@@ -7,3 +7,5 @@ create type tsconsole.step_model as (
 
 comment on type tsconsole.step_model is
 'What the last runs of a kind of work teach about the next one; tsconsole.cost_model says what each field is.';
+
+insert into tsconsole.schema_history (file_name) values ('V10__step_model.sql');
