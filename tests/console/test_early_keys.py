@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 import psycopg
 import pytest
+from textual.events import Key
+from textual.keys import _character_to_key
 from textual.widgets import OptionList
 
 from console.conftest import MakeConsole
-from console.operator import at_rollups, at_view
+from console.operator import Operator, at_rollups, at_view
 from console.states import healthy
+from tsconsole import operations
+from tsconsole.early_keys import LONGEST
 from tsconsole.polling import PollFailure
 from tsconsole.screens.choose import ChooseScreen
+from tsconsole.screens.create import CreateScreen
 from tsconsole.screens.details import DetailsScreen
 from tsconsole.screens.maintenance import MaintenanceScreen
 from tsconsole.screens.polling_screen import Polled, PollFailed
@@ -92,3 +98,48 @@ async def test_no_page_is_turned_where_there_is_no_room(
         await pilot.pause()
         await operator.press("pagedown", "pageup")
         assert app.screen is screen
+
+
+def burst(app: Any, *keys: str) -> None:
+    """Keys that come all at once."""
+    for key in keys:
+        for one in [key] if len(key) == 1 or key in KEYS else list(key):
+            app._driver.send_message(Key(_character_to_key(one) if len(one) == 1 else one,
+                                         one if len(one) == 1 else None))  # fmt: skip
+
+
+KEYS = ("tab", "enter", "ctrl+u", "escape")
+
+
+async def test_what_is_typed_at_once_is_where_it_was_meant_to_be(
+    console: MakeConsole, billing: psycopg.Connection
+) -> None:
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        operator = Operator(app, pilot)
+        await operator.at_monitor()
+        # Before the form is there, before it knows the tables, before it knows the columns.
+        burst(app, "n", "raw.billing", "enter", "tab", "tab", "ctrl+u", "1h,1d", "tab", "ctrl+u",
+              "gold.fast")  # fmt: skip
+        await operator.until(lambda: isinstance(app.screen, CreateScreen))
+        screen: Any = app.screen
+        await operator.until(lambda: not app._early and screen.form.target == "gold.fast")
+        assert (screen.form.source, screen.form.intervals) == ("raw.billing", "1h,1d")
+
+
+async def test_going_back_waits_for_no_server(
+    console: MakeConsole, billing: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: Any) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(operations, "source_tables", silent)
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        operator = Operator(app, pilot)
+        await operator.at_monitor()
+        begin = monotonic()
+        burst(app, "n", "escape")
+        await operator.until(lambda: app.screen is not operator.app.screen_stack[1])
+        await operator.until(lambda: len(app.screen_stack) == 2 and not app._early)
+        assert monotonic() - begin < LONGEST

@@ -113,6 +113,12 @@ class CreateScreen(ConsoleScreen[str | None]):
         yield Tray()
         yield KeyBar("create")
 
+    @property
+    def keeps_keys(self) -> bool:
+        """Whether keys that come now are meant for what is being read; see EarlyKeys."""
+        reads = ("tables", "columns")
+        return any(w.group in reads and w.node is self and not w.is_finished for w in self.workers)
+
     def on_mount(self) -> None:
         """Ask for the tables."""
         self.query_one(".title", Line).show(Text("Create a rollup"))
