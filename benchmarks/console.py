@@ -6,6 +6,9 @@
 The console is the real program in a pseudo-terminal. Beside each figure stands what it may be;
 the exit code is 1 when one is above that. With --dsn the database has to be empty: the core and
 the rollups are made there, and stay.
+
+What a poll costs the server includes the planning of its queries: the console prepares none,
+because behind a pooler the next one may meet another server session.
 """
 
 from __future__ import annotations

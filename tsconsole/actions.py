@@ -302,9 +302,9 @@ def footer_at(place: Place) -> tuple[Action, ...]:
 def find_action(name: str, place: Place, parameters: tuple[object, ...] = ()) -> Action | None:
     """Find the action of a screen by the name of its method, and its parameters if it has any."""
     full = f"{name}({', '.join(map(repr, parameters))})" if parameters else name
-    for action in actions_at(place):
-        if full in (action.name, action.method):
-            return action
+    for action in ACTIONS:
+        if place in action.places and full in (action.name, action.method):
+            return with_keys(action, _own_keys)
     return None
 
 

@@ -41,6 +41,7 @@ class Activity:
     def __init__(self) -> None:
         self._minutes: dict[datetime, ActivityMinute] = {}
         self._read_at: float | None = None
+        self._times_read = 0
 
     @property
     def is_known(self) -> bool:
@@ -57,9 +58,14 @@ class Activity:
     def add(self, minutes: Iterable[ActivityMinute], now: datetime, clock: float) -> None:
         """Take in what was read; what is older than an hour goes."""
         self._read_at = clock
+        self._times_read += 1
         self._minutes |= {minute.minute: minute for minute in minutes}
         oldest = now - timedelta(minutes=KEPT)
         self._minutes = {at: m for at, m in self._minutes.items() if at > oldest}
+
+    def as_of(self, now: datetime) -> tuple[int, int]:
+        """What stays the same as long as all that is said here does."""
+        return self._times_read, int(now.timestamp() // 60)
 
     def total(self, figure: Figure) -> float:
         """The sum over the hour."""

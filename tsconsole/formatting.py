@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 ABSENT = "·"
 """What stands in a cell that has nothing to say."""
@@ -127,12 +128,17 @@ def when(moment: datetime | None, now: datetime | None, is_brief: bool = False) 
         local = moment.astimezone()
     except (OverflowError, ValueError):  # infinity and its neighbours
         return str(moment)
-    today = (now or datetime.now(tz=local.tzinfo)).astimezone().date()
+    today = day_of(now or datetime.now(tz=local.tzinfo))
     if local.date() == today:
         return f"{local:%H:%M}"
     if local.year == today.year:
         return f"{local:%m-%d}" if is_brief else f"{local:%m-%d %H:%M}"
     return f"{local:%Y-%m}" if is_brief else f"{local:%Y-%m-%d}"
+
+
+def day_of(now: datetime) -> date:
+    """The day here: at its end, `when` writes its moments another way."""
+    return now.astimezone().date()
 
 
 def moment(value: datetime | None) -> str:
@@ -148,6 +154,7 @@ def moment(value: datetime | None) -> str:
 _SECONDS = {"year": 31557600.0, "mon": 2629800.0, "day": 86400.0}
 
 
+@lru_cache(1024)
 def approximate_seconds(interval: str) -> float:
     """About how long an interval in PostgreSQL's spelling is: good for comparing, not for adding.
 

@@ -70,6 +70,7 @@ class ConsoleScreen(Screen[ScreenResult]):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
+        self._has_tray = False
         self._take_own_keys()
 
     @property
@@ -202,10 +203,11 @@ class ConsoleScreen(Screen[ScreenResult]):
 
     def draw_tray(self) -> None:
         """Show what runs in the background."""
-        if not self.is_in_front:
-            return
-        for tray in self.query(Tray):
-            tray.display_operations(self.session.running, self.session.clock())
+        running = self.session.running
+        if self.is_in_front and (running or self._has_tray):
+            self._has_tray = bool(running)
+            for tray in self.query(Tray):
+                tray.display_operations(running, self.session.clock())
 
     def tick(self) -> None:
         """A second has passed."""

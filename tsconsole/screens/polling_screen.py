@@ -11,6 +11,7 @@ from textual.message import Message
 from tsconsole import operations
 from tsconsole.activity import Activity
 from tsconsole.background import Connection
+from tsconsole.lines_only import LinesOnly
 from tsconsole.polling import Poller, PollFailure
 from tsconsole.screens.base import ConsoleScreen
 from tsconsole.screens.dialog import Dialog
@@ -42,6 +43,7 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
+        self._compositor = LinesOnly()
         self.is_complete = False
         """Whether anything, or why nothing, has come: before that, little is to be seen."""
         self.failure: PollFailure | None = None
@@ -83,8 +85,8 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
     def take(self, event: Polled) -> None:
         """Show the data."""
         event.stop()
-        if not self.query(Header):
-            return  # It is being left.
+        if self._is_being_left:
+            return
         self.is_complete = True
         if self.failure is not None:
             self.say("connected again")
@@ -99,8 +101,8 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
     def lose(self, event: PollFailed) -> None:
         """Leave the last data where it is, dimmed, and say why it is old."""
         event.stop()
-        if not self.query(Header):
-            return  # It is being left.
+        if self._is_being_left:
+            return
         self.is_complete = True
         self._set_failure(event.failure)
         if self.is_in_front:
@@ -183,6 +185,10 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
             self.set_class(failure is not None, "-stale")
         elif self._is_asking and isinstance(self.app.screen, Dialog):
             self.app.screen.show_failure(in_a_line(failure) if failure else None)
+
+    @property
+    def _is_being_left(self) -> bool:
+        return not any(isinstance(child, Header) for child in self.children)
 
     @property
     def _is_asking(self) -> bool:

@@ -32,9 +32,11 @@ class Banner(Line):
         self, failure: PollFailure | None, now: float, is_live: bool = True
     ) -> None:
         """Show why, and the seconds that are left; in a recording nothing is tried again."""
-        self.display = failure is not None
         if failure is None:
+            if self.display:
+                self.display = False
             return
+        self.display = True
         left = countdown(timedelta(seconds=max(failure.next_try - now, 0) + 0.999))
         right = Text(
             "connecting …" if left == "now" else f"next try in {left}   {key_of('refresh')} now"

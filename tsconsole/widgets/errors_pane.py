@@ -11,7 +11,7 @@ from functools import cached_property
 from rich.text import Text
 
 from tsconsole.filtering import passes
-from tsconsole.formatting import fit_names, one_line, shorten, when
+from tsconsole.formatting import day_of, fit_names, one_line, shorten, when
 from tsconsole.models import ErrorEntry
 from tsconsole.themes import palette
 from tsconsole.widgets.live_table import Column
@@ -59,7 +59,6 @@ class ErrorsPane(Pane):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self._errors: Sequence[ErrorEntry] | None = None
         self._all: list[ErrorGroup] = []
         self._groups: list[ErrorGroup] = []
         self._total = 0
@@ -73,9 +72,10 @@ class ErrorsPane(Pane):
 
     def display_errors(self, errors: Sequence[ErrorEntry], now: datetime | None) -> None:
         """Show these errors."""
-        if errors is not self._errors:
-            self._errors, self._all, self._total = errors, group_errors(errors), len(errors)
         self._now = now
+        if self.is_given(errors, now and day_of(now)):
+            return
+        self._all, self._total = group_errors(errors), len(errors)
         self.draw()
 
     def draw(self) -> None:

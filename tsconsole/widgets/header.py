@@ -10,6 +10,7 @@ from textual import events
 
 from tsconsole.formatting import age
 from tsconsole.models import ServerInfo
+from tsconsole.once import Once
 from tsconsole.themes import palette
 from tsconsole.widgets.line import Line, fitting, justified
 
@@ -35,6 +36,7 @@ class Header(Line):
     def __init__(self) -> None:
         super().__init__(classes="header")
         self.state = HeaderState()
+        self._left = Once(self._make_left)
 
     def change(self, **values: object) -> None:
         """Change some of what is shown."""
@@ -49,22 +51,29 @@ class Header(Line):
         """Write the line."""
         if not self.size.width:
             return
+        state, width, right = self.state, self.size.width, self._freshness()
+        room = width - right.cell_len
+        left = self._left(state.server, state.profile, state.read_only, room, self.app.theme)
+        self.show(justified(left, right, width))
+
+    def _make_left(
+        self, server: ServerInfo | None, profile: str | None, read_only: bool, room: int, _: str
+    ) -> Text:
+        """The name and the connection in the colours of a theme; what changes often is not here."""
         colours = palette(self.app)
-        width = self.size.width
-        right = self._freshness()
         name = Text("tsconsole  ", style=f"bold {colours.accent}")
-        if self.state.read_only:
+        if read_only:
             name.append(" READ-ONLY ", style=f"bold reverse {colours.warning}")
             name.append("  ")
-        room = width - right.cell_len - name.cell_len - 2
-        parts = fitting(self._connection(), room, Text(" · ", style=colours.muted))
-        self.show(justified(Text.assemble(name, parts), right, width))
+        room -= name.cell_len + 2
+        parts = fitting(self._connection(server, profile), room, Text(" · ", style=colours.muted))
+        return Text.assemble(name, parts)
 
-    def _connection(self) -> list[Text]:
-        server, muted = self.state.server, palette(self.app).muted
+    def _connection(self, server: ServerInfo | None, profile: str | None) -> list[Text]:
+        muted = palette(self.app).muted
         if server is None:
             return [Text("not connected", style=muted)]
-        parts = [Text(self.state.profile, style="bold")] if self.state.profile else []
+        parts = [Text(profile, style="bold")] if profile else []
         parts.append(Text(address(server)))
         parts.append(Text(f"PostgreSQL {server.version.split()[0]}", style=muted))
         if server.is_superuser:

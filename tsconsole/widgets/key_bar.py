@@ -6,7 +6,7 @@ from rich.text import Text
 from textual import events
 
 from tsconsole.actions import Action, Place, footer_at
-from tsconsole.themes import palette
+from tsconsole.themes import Palette, palette
 from tsconsole.widgets.line import Line
 
 
@@ -17,6 +17,8 @@ class KeyBar(Line):
         super().__init__(classes="key-bar")
         self._actions = footer_at(place)
         self._places: list[tuple[int, int, Action]] = []
+        self._drawn: tuple[object, ...] = ()
+        """Of what the line was made: most polls change none of it."""
 
     def on_mount(self) -> None:
         """Follow the screen: an action is dimmed while it cannot be done."""
@@ -35,9 +37,13 @@ class KeyBar(Line):
 
     def draw(self) -> None:
         """Write the line."""
-        width = self.size.width
+        width, colours = self.size.width, palette(self.app)
         if not width:
             return
+        enabled = {action.name: self._is_enabled(action) for action in self._actions}
+        if (width, colours, enabled) == self._drawn:
+            return
+        self._drawn = width, colours, enabled
         last = [action for action in self._actions if action.weight >= 80]
         first = [action for action in self._actions if action.weight < 80]
         tail = sum(len(action.key) + len(action.label) + 3 for action in last) - 2
@@ -46,18 +52,20 @@ class KeyBar(Line):
         for action in first:
             if line.cell_len + len(action.key) + len(action.label) + 3 > width - tail:
                 break
-            self._write(line, action)
+            self._write(line, action, enabled[action.name], colours)
         line.append(" " * (width - tail - line.cell_len))
         for action in last:
-            self._write(line, action)
+            self._write(line, action, enabled[action.name], colours)
         line.rstrip()
         self.show(line)
 
-    def _write(self, line: Text, action: Action) -> None:
-        colours = palette(self.app)
+    def _is_enabled(self, action: Action) -> bool:
         name = action.name.split("(")[0].split(".")[-1]
+        return bool(self.screen.check_action(name, ()))
+
+    def _write(self, line: Text, action: Action, is_enabled: bool, colours: Palette) -> None:
         start = line.cell_len
-        if self.screen.check_action(name, ()):
+        if is_enabled:
             line.append(action.key, f"bold {colours.accent}")
             line.append(f" {action.label}", colours.muted)
         else:

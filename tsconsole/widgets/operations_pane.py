@@ -11,6 +11,7 @@ from tsconsole.formatting import (
     ABSENT,
     age,
     bar,
+    day_of,
     fit_names,
     number,
     one_line,
@@ -54,7 +55,8 @@ class OperationsPane(Pane):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self._rollups: list[RollupStatus] = []
+        self._rollups: Sequence[RollupStatus] = ()
+        self._by_key: dict[str, RollupStatus] = {}
         self._total = 0
         self._view = View()
         self._marked: frozenset[int] = frozenset()
@@ -63,8 +65,7 @@ class OperationsPane(Pane):
     @property
     def selected(self) -> RollupStatus | None:
         """The rollup under the cursor; never one that is hidden."""
-        key = self.table.selected
-        return next((r for r in self._rollups if str(r.id) == key), None)
+        return self._by_key.get(self.table.selected or "")
 
     def select(self, rollup: RollupStatus) -> bool:
         """Put the cursor on a rollup; False when it is not shown."""
@@ -84,8 +85,11 @@ class OperationsPane(Pane):
         marked: frozenset[int] = frozenset(),
     ) -> None:
         """Show these of all rollups; some are marked, by their ids."""
-        self._rollups, self._total, self._view, self._now = list(rollups), total, view, now
-        self._marked = marked
+        self._now = now
+        if self.is_given(rollups, total, view, marked, now and day_of(now)):
+            return
+        self._rollups, self._total, self._view, self._marked = rollups, total, view, marked
+        self._by_key = {str(rollup.id): rollup for rollup in rollups}
         self.draw()
 
     def draw(self) -> None:
@@ -98,7 +102,7 @@ class OperationsPane(Pane):
         columns = [Column("mark", "", 1)] * bool(self._marked) + self._columns(widths)
         self.table.lay_out(columns)
         colours, now, marked = palette(self.app), self._now, self._marked
-        rollups = {str(rollup.id): rollup for rollup in self._rollups}
+        rollups = self._by_key
 
         def draw(key: str) -> list[Text]:
             rollup = rollups[key]

@@ -25,6 +25,7 @@ class Pane(Vertical):
         super().__init__(id=id, classes="pane")
         self._titles: tuple[str, str] = ("", "")
         self._words: str | None = None
+        self._given: tuple[object, ...] = ()
         self.filter = ""
         """Only rows that pass are shown; see `passes`."""
 
@@ -44,6 +45,14 @@ class Pane(Vertical):
 
     def draw(self) -> None:
         """Write the rows; each pane knows how."""
+
+    def is_given(self, *given: object) -> bool:
+        """Note what is shown from now on, and say whether it is what was shown before: then nothing
+        need be drawn. Most polls bring nothing new, and to draw would be half of what they cost.
+        """
+        room = self.size.width - self.table.scrollbar_size_vertical
+        before, self._given = self._given, (*given, room, self.app.theme)
+        return self._given == before
 
     def _draw_if_open(self) -> None:
         # Of a screen that was left meanwhile, the table may be gone before the pane is.

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from rich.text import Text
 
 from tsconsole.filtering import passes
-from tsconsole.formatting import ABSENT, fit_names, short_number, size
+from tsconsole.formatting import ABSENT, day_of, fit_names, short_number, size
 from tsconsole.models import PartitionStat
 from tsconsole.themes import palette
 from tsconsole.widgets.live_table import Column
@@ -25,7 +25,7 @@ class PartitionsPane(Pane):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._target: str | None = None
-        self._all: tuple[PartitionStat, ...] = ()
+        self._all: Sequence[PartitionStat] = ()
         self._partitions: list[PartitionStat] = []
         self._now: datetime | None = None
 
@@ -33,7 +33,10 @@ class PartitionsPane(Pane):
         self, target: str | None, partitions: Sequence[PartitionStat], now: datetime | None
     ) -> None:
         """Show the partitions of a rollup."""
-        self._target, self._all, self._now = target, tuple(partitions), now
+        self._now = now
+        if self.is_given(target, partitions, now and day_of(now)):
+            return
+        self._target, self._all = target, partitions
         self.draw()
 
     def draw(self) -> None:

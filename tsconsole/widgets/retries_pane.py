@@ -25,7 +25,7 @@ class RetriesPane(Pane):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self._all: list[RetryEntry] = []
+        self._all: Sequence[RetryEntry] = ()
         self._entries: list[RetryEntry] = []
         self._now: datetime | None = None
 
@@ -37,7 +37,11 @@ class RetriesPane(Pane):
 
     def display_retries(self, entries: Sequence[RetryEntry], now: datetime | None) -> None:
         """Show these entries."""
-        self._all, self._now = list(entries), now
+        self._now = now
+        # What waits is counted down.
+        if self.is_given(entries, now if entries else None):
+            return
+        self._all = entries
         self.draw()
 
     def draw(self) -> None:

@@ -52,6 +52,7 @@ class Strip(Line, can_focus=True):
         self._summary: Summary | None = None
         self._activity = Activity()
         self._now: datetime | None = None
+        self._given: tuple[object, ...] = ()
         self._selected = 0
         self._places: list[tuple[int, int, int, str]] = []
         """Line, first and last column, and key of each figure that is shown."""
@@ -59,7 +60,11 @@ class Strip(Line, can_focus=True):
     def display_summary(self, summary: Summary, activity: Activity, now: datetime | None) -> None:
         """Show this summary, as of now."""
         self._summary, self._activity, self._now = summary, activity, now
-        self.draw()
+        # A retry is counted down; all else that moves with the clock does so once a minute.
+        moment = now and (activity.as_of(now), summary.next_retry and now)
+        before, self._given = self._given, (summary, activity, moment, self.app.theme)
+        if self._given != before:
+            self.draw()
 
     def on_resize(self, _: events.Resize) -> None:
         """Fit into the new width."""
