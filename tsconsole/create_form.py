@@ -137,6 +137,17 @@ def names_of(form: Form) -> list[str]:
     return [form.target.strip()]
 
 
+def makes(form: Form) -> str:
+    """What a ladder will be called, in one line: a second one would move all that is below it.
+
+    >>> makes(Form(intervals="1m, 1h, 1d", target="silver.readings"))
+    'makes silver.readings_1m, …_1h, …_1d'
+    """
+    first, *rest = names_of(form) or [""]
+    shorter = ["…" + name.removeprefix(form.target.strip()) for name in rest]
+    return "makes " + ", ".join([first, *shorter])
+
+
 def parse_width(text: str) -> Width | str:
     """A bucket width, or what is wrong with it.
 

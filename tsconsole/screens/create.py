@@ -342,8 +342,8 @@ class CreateScreen(ConsoleScreen[str | None]):
         self._show_errors()
         statement = operations.create_statement(create_form.request(self.form))
         self.query_one("#sql", Static).update(Text(statement))
-        names = create_form.names_of(self.form) if self.form.is_ladder else []
-        self._field("target").set_hint("makes " + ", ".join(names) if names else "")
+        hint = create_form.makes(self.form) if self.form.is_ladder else ""
+        self._field("target").set_hint(hint)
 
 
 def _describe(table: SourceTable) -> Text:
