@@ -13,7 +13,7 @@ from tsconsole.screens.monitor import MonitorScreen
 pytestmark = pytest.mark.sql
 
 
-@pytest.mark.parametrize("key", ["5", "E", "l"])
+@pytest.mark.parametrize("key", ["5", "E", "l", "enter", "d", "w", "9"])
 async def test_the_app_holds_no_screen_that_was_left(
     console: MakeConsole, rollups: psycopg.Connection, key: str
 ) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from textual.color import Color
-from textual_plotext import PlotextPlot
 
 from tsconsole.themes import palette
+from tsconsole.widgets.plot import Plot
 
 
-class RunPlot(PlotextPlot):
+class RunPlot(Plot):
     """One line, as many points as there were runs; beside it what was expected, where known."""
 
     def __init__(

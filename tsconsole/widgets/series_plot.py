@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from textual.color import Color
-from textual_plotext import PlotextPlot
 
 from tsconsole.explorer import Window
 from tsconsole.formatting import short_number
 from tsconsole.models import DataPoint, DataSeries
 from tsconsole.themes import palette
+from tsconsole.widgets.plot import Plot
 
 AXIS = 12
 """Characters that the frame and the axis take from the width."""
@@ -19,7 +19,7 @@ TICK = 16
 """Characters of the width for one date at the axis."""
 
 
-class SeriesPlot(PlotextPlot):
+class SeriesPlot(Plot):
     """The points of a view."""
 
     def __init__(self, *, id: str) -> None:
