@@ -94,6 +94,14 @@ async def test_a_server_that_was_never_there() -> None:
             await ask(pool, 0.3)
 
 
+async def test_a_server_that_refuses_is_not_waited_for() -> None:
+    async with Database(Settings("host=127.0.0.1 port=1")) as database:
+        begin = time.monotonic()
+        with pytest.raises(ConnectionLost, match="refused"):
+            await ask(database, timeout=10.0)
+        assert time.monotonic() - begin < 5.0
+
+
 async def test_no_connection_is_free(dsn: str) -> None:
     async with Database(Settings(dsn), max_size=1) as pool, pool.connection():
         with pytest.raises(OperationError, match="Every connection of this program is busy"):

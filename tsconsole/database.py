@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 import psycopg
@@ -27,6 +28,8 @@ from tsconsole.recorder import Recorder
 from tsconsole.statements import StatementLog, logging_cursor
 
 APPLICATION_NAME = "tsconsole"
+LOOK = 0.2
+"""Seconds between two looks whether the first connection has failed."""
 PASSWORD_SECONDS = 30.0
 """How long a password command may take."""
 
@@ -123,6 +126,7 @@ class Database:
         self.settings = settings
         self._tape = tape
         self._statements = statements
+        self._has_connected = False
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
             self._conninfo_now,
             # No prepared statements: behind a pooler the next statement may meet another server
@@ -158,7 +162,7 @@ class Database:
     ) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         """A connection for the length of a block; `ConnectionLost` says why there is none."""
         try:
-            connection = await self._pool.getconn(timeout or self.settings.connect_timeout)
+            connection = await self._get(timeout or self.settings.connect_timeout)
         except PoolTimeout:
             reason = await self._why_not()
             if self._tape is not None:
@@ -170,6 +174,18 @@ class Database:
             yield connection
         finally:
             await self._pool.putconn(connection)
+
+    async def _get(self, timeout: float) -> psycopg.AsyncConnection[Any]:
+        """A connection of the pool. The pool tries again and again and says nothing until the time
+        is over: to a server that has never answered, its first failure is news enough."""
+        end = monotonic() + timeout
+        while True:
+            left = end - monotonic()
+            try:
+                return await self._pool.getconn(left if self._has_connected else min(left, LOOK))
+            except PoolTimeout:
+                if left <= LOOK or self._pool.get_stats().get("connections_errors"):
+                    raise
 
     async def _why_not(self) -> OperationError:
         """The pool only says that it waited: try once more to learn the reason."""
@@ -186,6 +202,7 @@ class Database:
         return await conninfo_of(self.settings)
 
     async def _configure(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._has_connected = True
         if self._tape is not None:
             # Operations get a connection and nothing else: what records them travels with it.
             connection.tape = self._tape  # type: ignore[attr-defined]
