@@ -18,6 +18,7 @@ from textual.app import App, ScreenStackError
 from textual.dom import DOMNode
 from textual.widgets import OptionList
 
+Typed = events.Key | events.Paste
 _PAGES = ("page_up", "page_down")
 LONGEST = 2.0
 """Seconds that a key or an action waits at most for what comes before it; those behind it do not
@@ -31,15 +32,15 @@ class EarlyKeys(App[int]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._early: deque[events.Key] = deque()
-        """The keys that wait, in their order."""
+        self._early: deque[Typed] = deque()
+        """The keys and pastes that wait, in their order."""
         self._giving: asyncio.Task[None] | None = None
         self._acting = 0
         """How many actions are being done."""
 
     async def on_event(self, event: events.Event) -> None:
         """Keep a key back until the one before it is done with."""
-        if not isinstance(event, events.Key) or event.is_forwarded:
+        if not isinstance(event, (events.Key, events.Paste)) or event.is_forwarded:
             await super().on_event(event)
         elif self._early or not self._is_ready(event):
             self._early.append(event)
@@ -65,7 +66,7 @@ class EarlyKeys(App[int]):
             self._early.clear()
             self._handle_exception(error)
 
-    def _is_ready(self, key: events.Key) -> bool:
+    def _is_ready(self, typed: Typed) -> bool:
         """Whether the screen in front is made, reads nothing that the key may be meant for, and no
         message is on its way that an earlier key may have caused."""
         try:
@@ -74,7 +75,8 @@ class EarlyKeys(App[int]):
             return True
         if self._acting or not (screen.is_mounted and screen.stack_updates):
             return False
-        if getattr(screen, "keeps_keys", False) and key.key != "escape":
+        goes_back = isinstance(typed, events.Key) and typed.key == "escape"
+        if getattr(screen, "keeps_keys", False) and not goes_back:
             return False  # To go back waits for no server.
         pumps = (self, screen, *screen.walk_children())
         return all(pump._message_queue.empty() for pump in pumps)

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from textual.events import Key
+from textual.events import Key, Paste
 from textual.keys import _character_to_key
 from textual.widgets import OptionList
 
@@ -125,6 +125,23 @@ async def test_what_is_typed_at_once_is_where_it_was_meant_to_be(
         screen: Any = app.screen
         await operator.until(lambda: not app._early and screen.form.target == "gold.fast")
         assert (screen.form.source, screen.form.intervals) == ("raw.billing", "1h,1d")
+
+
+async def test_what_is_pasted_is_where_it_was_meant_to_be(
+    console: MakeConsole, billing: psycopg.Connection
+) -> None:
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        operator = Operator(app, pilot)
+        await operator.at_monitor()
+        burst(app, "n", "raw.billing", "enter", "tab", "tab", "ctrl+u")
+        driver: Any = app._driver
+        driver.send_message(Paste("1h,1d"))
+        burst(app, "tab")
+        await operator.until(lambda: isinstance(app.screen, CreateScreen))
+        screen: Any = app.screen
+        await operator.until(lambda: not app._early and screen.form.source is not None)
+        await operator.until(lambda: screen.form.intervals == "1h,1d")
 
 
 async def test_going_back_waits_for_no_server(
