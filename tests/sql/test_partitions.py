@@ -242,7 +242,7 @@ def test_a_backfill_makes_all_it_needs_first(db: Connection) -> None:
     db.execute("select tsconsole.prepare_step(id) from silver.timeseries_rollup_config")
     db.execute("call silver.run_rollups('silver.m_1h', 1)")
     [[left]] = db.execute(
-        "select (tsconsole.pending_work(c)).history_left is not null "
+        "select (tsconsole.sum_up_pending(c)).history_left is not null "
         "from silver.timeseries_rollup_config c"
     ).fetchall()
     made = ranges(db)

@@ -141,21 +141,24 @@ comment on function tsconsole.say_what_is_covered(silver.timeseries_rollup_confi
 Example: select tsconsole.say_what_is_covered(tsconsole.rollup(''silver.meters_1h''), ''2026-01-01 10:20'', ''2026-01-02'');';
 
 
-create or replace function tsconsole.pending_work(config silver.timeseries_rollup_config, out ranges bigint, out history_left interval)
+create or replace function tsconsole.sum_up_pending(config silver.timeseries_rollup_config) returns tsconsole.pending_summary
 language plpgsql stable strict
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    summary tsconsole.pending_summary;
 begin
     -- What lies above the watermark is no debt: the frontier will compute it anyway.
     execute format('select (select count(*) from (select from %1$s p where p.lo < $1 limit 100000) q), (select sum(p.hi - p.lo) from %1$s p where p.kind = ''h'')',
         tsconsole.pending_table((config).id))
-    into ranges, history_left using (config).last_processed_time;
+    into summary.ranges, summary.history_left using (config).last_processed_time;
+    return summary;
 exception when undefined_table then
     -- The rollup is being dropped.
-    ranges := 0;
+    return row(0, null)::tsconsole.pending_summary;
 end;
 $$;
 
-comment on function tsconsole.pending_work(silver.timeseries_rollup_config) is
+comment on function tsconsole.sum_up_pending(silver.timeseries_rollup_config) is
 'How many pending ranges a rollup has below its watermark (counted to 100,000 at most), and the length of history that is not rolled up yet; null when none is left.
-Example: select p.* from tsconsole.rollup(''silver.meters_1h'') c, tsconsole.pending_work(c) p;';
+Example: select p.* from tsconsole.rollup(''silver.meters_1h'') c, tsconsole.sum_up_pending(c) p;';

@@ -106,7 +106,10 @@ from silver.timeseries_rollup_config c
 -- What is asked of every rollup decides what a monitor of a thousand costs: its last runs are summed up when they are logged. Most times are the clock's own; most rollups
 -- have nothing pending, and that their table has no page is known at once; few run, and few fail.
 cross join lateral (select case when c.time_type = 'timestamptz'::regtype then clock_timestamp() else tsconsole.axis_clock(c) end as clock) n
-left join lateral tsconsole.pending_work(case when pg_relation_size(to_regclass('tsconsole.pending_' || c.id)) > 0 then c end) p on true
+-- OFFSET 0, and no function in FROM: it would be called for each rollup, if only to say nothing.
+cross join lateral (
+    select case when pg_relation_size(to_regclass('tsconsole.pending_' || c.id)) > 0 then tsconsole.sum_up_pending(c) end as summary offset 0) q
+cross join lateral (select (q.summary).ranges, (q.summary).history_left) p
 left join (
     select distinct on (s.rollup_id) s.rollup_id, s.worker_pid, s.started_at from tsconsole.running_steps() s order by s.rollup_id, s.started_at) r on r.rollup_id = c.id
 left join (
@@ -122,11 +125,15 @@ left join lateral (
     select x.error_timestamp, x.error_message from silver.timeseries_error_log x
     where x.rollup_id = c.id and x.work <> 'maintenance' order by x.id desc limit 1) past on true
 cross join lateral (
-    select count(*) as errors from (
-        select from silver.timeseries_error_log x
-        where x.rollup_id = c.id and x.work <> 'maintenance' and x.error_timestamp >= coalesce(runs.since, '-infinity')
+    select case
         -- Of one that has never run, one error tells as much as all.
-        limit case when runs.since is null then 1 else 20 end) x) recent
+        when runs.since is null then (past.error_timestamp is not null)::integer
+        -- Mostly the last error is older than the runs that count.
+        when past.error_timestamp >= runs.since then (
+            select count(*) from (
+                select from silver.timeseries_error_log x
+                where x.rollup_id = c.id and x.work <> 'maintenance' and x.error_timestamp >= runs.since limit 20) x)
+        else 0 end as errors) recent
 cross join lateral tsconsole.reach(c.source_table, c.time_column, c.time_type, c.timezone, c.change_tracking, c.allowed_lateness) z
 cross join lateral (select
     -- A bucket that is not over is not missing, so one width is always allowed. A level of a ladder is measured against the level below.
@@ -173,6 +180,7 @@ cross join lateral (
         case when p.history_left is not null then ', backfill: ' || tsconsole.in_words(p.history_left) || ' of history left' else '' end as backfill) state) h;
 
 drop function if exists tsconsole.pending_ranges(bigint), tsconsole.history_left(bigint), tsconsole.behind(silver.timeseries_rollup_config);
+drop function if exists tsconsole.pending_work(silver.timeseries_rollup_config);
 drop function if exists tsconsole.health(silver.timeseries_rollup_config, timestamptz, tsconsole.retry, text, interval, interval);
 
 comment on view silver.timeseries_operations_monitor is
@@ -187,7 +195,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     with rollup as (
         select p.ranges, c.history_to - c.history_from as total, coalesce(p.history_left, '0') as left_over, c.id
-        from tsconsole.rollup(target) c, tsconsole.pending_work(c) p
+        from tsconsole.rollup(target) c, tsconsole.sum_up_pending(c) p
     ), recent as (
         select sum(l.rows_read) as read_rows, extract(epoch from sum(l.duration)) as took, sum(l.window_end - l.window_start) as covered
         from (select * from silver.timeseries_refresh_log l
