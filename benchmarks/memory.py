@@ -24,7 +24,7 @@ from console import SIZE, database, fill
 from textual.pilot import Pilot
 
 from tsconsole.app import TsConsole
-from tsconsole.console_commands import GARBAGE
+from tsconsole.commands.console import GARBAGE
 from tsconsole.database import Settings
 from tsconsole.screens.monitor import MonitorScreen
 

@@ -9,8 +9,8 @@ from datetime import timezone
 
 import pytest
 
-from tsconsole.arguments import creation_request, moment, worker_options
 from tsconsole.cli import parser
+from tsconsole.commands.arguments import creation_request, moment, worker_options
 from tsconsole.config import WorkerConfig
 from tsconsole.errors import ArgumentError
 from tsconsole.models import LadderRequest, RollupRequest

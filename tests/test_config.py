@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import CommandLine
 
-from tsconsole import keymap
+from tsconsole.actions import keymap
 from tsconsole.config import (
     Config,
     ConsoleConfig,

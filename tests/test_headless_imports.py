@@ -41,9 +41,9 @@ def test_every_name_is_found_when_it_is_asked_for(package: ModuleType) -> None:
 
 def test_the_console_starts_without_what_only_commands_need() -> None:
     program = (
-        "import sys, tsconsole.cli, tsconsole.console_commands\n"
+        "import sys, tsconsole.cli, tsconsole.commands.console\n"
         "tsconsole.cli.parser()\n"
-        "unwanted = {'rich.progress', 'tsconsole.commands', 'tsconsole.worker', 'plotext',"
+        "unwanted = {'rich.progress', 'tsconsole.commands.general', 'tsconsole.worker', 'plotext',"
         " 'tsconsole.models.scheduling', 'tsconsole.operations'} & set(sys.modules)\n"
         "sys.exit(f'imports {unwanted}' if unwanted else 0)"
     )

@@ -15,24 +15,24 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
-from tsconsole.action import write_keys_plainly
-from tsconsole.background import Background, Operation
+from tsconsole.actions.action import write_keys_plainly
+from tsconsole.background.operation import Background, Operation
 from tsconsole.config import ConsoleConfig
 from tsconsole.database import Settings, connected
-from tsconsole.early_keys import EarlyKeys
 from tsconsole.faults import confess
 from tsconsole.health import plain_glyphs
 from tsconsole.memory import Memory
-from tsconsole.plain import PlainText
-from tsconsole.recorder import Recorder
+from tsconsole.recording.recorder import Recorder
 from tsconsole.screens.base import ConsoleScreen, Switch, still_running
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.connect import ConnectScreen
 from tsconsole.screens.monitor import MonitorScreen
 from tsconsole.session import Session, waking_clock
-from tsconsole.sparing import SparingApp
 from tsconsole.start import POLL_TIMEOUT, Start
-from tsconsole.terminal import leave_with_the_terminal
+from tsconsole.terminal.early_keys import EarlyKeys
+from tsconsole.terminal.leaving import leave_with_the_terminal
+from tsconsole.terminal.plain import PlainText
+from tsconsole.terminal.sparing import SparingApp
 from tsconsole.themes import DARK, LIGHT, for_terminal
 
 SETTLED = 2.0
@@ -52,7 +52,7 @@ class TsConsole(EarlyKeys, SparingApp):
     """Watches and operates the rollups of one database."""
 
     TITLE = "tsconsole"
-    CSS_PATH: ClassVar[list[str | PurePath]] = [f"widgets/{path.name}" for path in STYLES]
+    CSS_PATH: ClassVar[list[str | PurePath]] = [*STYLES]
     ENABLE_COMMAND_PALETTE = False
     NOTIFICATION_TIMEOUT = 6
 

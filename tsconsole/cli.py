@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tsconsole import __version__
+from tsconsole.commands.output import Output
 from tsconsole.errors import TsconsoleError
-from tsconsole.output import Output
 
 INTERRUPTED = 130
 BAD_INPUT = 2
@@ -69,7 +69,7 @@ class Command:
     @property
     def _function(self) -> Callable[[argparse.Namespace, Output], int]:
         found: Callable[[argparse.Namespace, Output], int]
-        found = getattr(importlib.import_module(f"tsconsole.{self._module}"), self._name)
+        found = getattr(importlib.import_module(f"tsconsole.commands.{self._module}"), self._name)
         return found
 
 
@@ -108,8 +108,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--record", type=Path, metavar="FILE", help="keep what the console shows, for `replay`"
     )
-    top.set_defaults(run=Command("console_commands", "console"))
-    subcommands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+    top.set_defaults(run=Command("console", "console"))
+    subcommands = top.add_subparsers(title="general", metavar="COMMAND", parser_class=Parser)
 
     for name, module, help_text, add_options in _COMMANDS:
         command = subcommands.add_parser(
@@ -282,41 +282,41 @@ def _rows(text: str) -> int:
 
 
 _COMMANDS: tuple[tuple[str, str, str, Callable[[argparse.ArgumentParser], None]], ...] = (
-    ("demo", "commands", "an embedded server with live rollups, and the console", _demo_options),
-    ("install", "commands", "install the SQL core, or bring it up to date", _install_options),
-    ("status", "commands", "every rollup with its health and the reason for it", _no_options),
-    ("create", "commands", "create a rollup or a ladder of rollups", _create_options),
-    ("run", "commands", "run rollups until nothing is left to do", _run_options),
-    ("retry", "commands", "try failing rollups again", _retry_options),
+    ("demo", "general", "an embedded server with live rollups, and the console", _demo_options),
+    ("install", "general", "install the SQL core, or bring it up to date", _install_options),
+    ("status", "general", "every rollup with its health and the reason for it", _no_options),
+    ("create", "general", "create a rollup or a ladder of rollups", _create_options),
+    ("run", "general", "run rollups until nothing is left to do", _run_options),
+    ("retry", "general", "try failing rollups again", _retry_options),
     (
-        "maintain", "commands", "partitions, retention, statistics, logs",
+        "maintain", "general", "partitions, retention, statistics, logs",
         _maintain_options,
     ),
-    ("advise", "commands", "indexes that would pay, and those in the way", _advise_options),
+    ("advise", "general", "indexes that would pay, and those in the way", _advise_options),
     (
-        "partitions", "partition_commands", "the partitions of a table, with sizes",
+        "partitions", "partitions", "the partitions of a table, with sizes",
         _partitions_options,
     ),
     (
-        "retention", "partition_commands", "take away partitions that are too old",
+        "retention", "partitions", "take away partitions that are too old",
         _retention_options,
     ),
     (
-        "verify", "commands", "compare rollups with GROUP BY over their sources",
+        "verify", "general", "compare rollups with GROUP BY over their sources",
         _verify_options,
     ),
     (
-        "schedule", "schedule_command", "what is due and who runs it; pg_cron's jobs",
+        "schedule", "schedule", "what is due and who runs it; pg_cron's jobs",
         _schedule_options,
     ),
-    ("worker", "commands", "run what is due until told to stop", _worker_options),
-    ("replay", "console_commands", "show a recording in the console", _replay_options),
+    ("worker", "general", "run what is due until told to stop", _worker_options),
+    ("replay", "console", "show a recording in the console", _replay_options),
     (
-        "config", "config_commands", "check config.toml; its schema; names for keys",
+        "config", "configuration", "check config.toml; its schema; names for keys",
         _config_options,
     ),
     (
-        "doctor", "commands", "what the database offers, what will hurt, what to do",
+        "doctor", "general", "what the database offers, what will hurt, what to do",
         _no_options,
     ),
 )  # fmt: skip

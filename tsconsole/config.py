@@ -12,6 +12,7 @@ from typing import Any
 import tomli
 from psycopg.conninfo import make_conninfo
 
+from tsconsole.actions.keymap import KEY_SCHEMA, check_keys, key_table
 from tsconsole.config_rules import (
     DSN,
     SECONDS,
@@ -31,7 +32,6 @@ from tsconsole.config_rules import (
 )
 from tsconsole.database import Settings
 from tsconsole.errors import ConfigError
-from tsconsole.keymap import KEY_SCHEMA, check_keys, key_table
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from tsconsole.errors import (
     explain,
     explain_connection,
 )
-from tsconsole.recorder import Recorder
+from tsconsole.recording.recorder import Recorder
 from tsconsole.statements import StatementLog, logging_cursor
 
 APPLICATION_NAME = "tsconsole"

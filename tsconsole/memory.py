@@ -75,7 +75,7 @@ def described(view: DataclassInstance) -> dict[str, Any]:
 def restored(view: View, remembered: Mapping[str, Any]) -> View:
     """The dataclass with the remembered values of fields that it still has, of the same type.
 
-    >>> from tsconsole.monitor_view import View as Monitor
+    >>> from tsconsole.presentation.monitor_view import View as Monitor
     >>> restored(Monitor(), {"filter": "iot", "problems_only": "yes", "gone": 1}).filter
     'iot'
     """

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tsconsole.activity import Activity
-from tsconsole.background import Background, Connect, Operation
+from tsconsole.background.operation import Background, Connect, Operation
 from tsconsole.database import Settings
 from tsconsole.memory import Memory
 from tsconsole.models import MonitorSnapshot, ServerInfo
+from tsconsole.presentation.activity import Activity
 from tsconsole.statements import StatementLog
 
 if TYPE_CHECKING:
-    from tsconsole.replay import Replay
+    from tsconsole.recording.replay import Replay
 
 Clock = Callable[[], float]
 

@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tsconsole import installer, operations
-from tsconsole.activity import KEPT
 from tsconsole.database import Database, Settings
 from tsconsole.errors import TsconsoleError
 from tsconsole.models import Extension, InstallPlan, MonitorSnapshot, SchemaState, ServerInfo
 from tsconsole.operations.calls import Connection
-from tsconsole.recorder import Recorder
+from tsconsole.presentation.activity import KEPT
+from tsconsole.recording.recorder import Recorder
 from tsconsole.statements import StatementLog
 
 PATIENCE = 0.1

@@ -39,7 +39,7 @@ from textual.app import App  # noqa: E402
 
 from console.pictures import difference, export_screenshot  # noqa: E402
 from console.states import FixedServer, failing, healthy  # noqa: E402
-from tsconsole.action import write_keys_plainly  # noqa: E402
+from tsconsole.actions.action import write_keys_plainly  # noqa: E402
 from tsconsole.app import TsConsole  # noqa: E402
 from tsconsole.config import ConsoleConfig  # noqa: E402
 from tsconsole.database import Settings  # noqa: E402

@@ -14,8 +14,10 @@ from rich.text import Text
 
 from console.conftest import MakeConsole
 from console.operator import Operator
-from tsconsole import actions, explanations, operations
-from tsconsole.action import Action
+from tsconsole import operations
+from tsconsole.actions import explanations
+from tsconsole.actions import registry as actions
+from tsconsole.actions.action import Action
 from tsconsole.models import Extension
 from tsconsole.screens import base, views
 from tsconsole.screens.monitor import MonitorScreen

@@ -16,13 +16,13 @@ from console.conftest import MakeConsole
 from console.operator import Operator, at_rollups, at_view
 from console.states import healthy
 from tsconsole import operations
-from tsconsole.early_keys import LONGEST
 from tsconsole.polling import PollFailure
 from tsconsole.screens.choose import ChooseScreen
 from tsconsole.screens.create import CreateScreen
 from tsconsole.screens.details import DetailsScreen
 from tsconsole.screens.maintenance import MaintenanceScreen
 from tsconsole.screens.polling_screen import Polled, PollFailed
+from tsconsole.terminal.early_keys import LONGEST
 from tsconsole.widgets.grid import Grid
 from tsconsole.widgets.live_table import LiveTable
 

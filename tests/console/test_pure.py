@@ -15,13 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsconsole import create_form, jobs
-from tsconsole.background import Background, Result
-from tsconsole.create_form import Form, parse_width
+from tsconsole.background import jobs
+from tsconsole.background.operation import Background, Result
 from tsconsole.errors import ConnectionLost, OperationError
 from tsconsole.formatting import age, break_sql, countdown, fit_names, size, when
 from tsconsole.health import summarize
-from tsconsole.ladder import ladder_of
 from tsconsole.models import (
     Health,
     LadderRequest,
@@ -31,9 +29,12 @@ from tsconsole.models import (
     SourceColumn,
     StepResult,
 )
-from tsconsole.monitor_view import View, visible
-from tsconsole.once import Once
 from tsconsole.polling import Poller, PollFailure
+from tsconsole.presentation import create_form
+from tsconsole.presentation.create_form import Form, parse_width
+from tsconsole.presentation.ladder import ladder_of
+from tsconsole.presentation.monitor_view import View, visible
+from tsconsole.presentation.once import Once
 from tsconsole.widgets.errors_pane import group_errors
 
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=timezone.utc)

@@ -20,7 +20,7 @@ from textual.pilot import Pilot
 from console.conftest import MakeConsole
 from console.states import failing, until
 from console.test_snapshots import Connect
-from tsconsole.actions import ACTIONS
+from tsconsole.actions.registry import ACTIONS
 from tsconsole.screens.monitor import MonitorScreen
 
 COUNT = int(os.environ.get("TSCONSOLE_FUZZ_KEYS", "40"))

@@ -14,12 +14,20 @@ from textual.binding import Binding
 import tsconsole
 from console.conftest import MakeConsole
 from console.states import until
-from tsconsole.actions import ACTIONS, actions_at, clashes, find_action, footer_at, use_keys
+from tsconsole.actions.explanations import EXPLANATIONS, OPERATIONS_COLUMNS, explain
+from tsconsole.actions.registry import (
+    ACTIONS,
+    actions_at,
+    clashes,
+    find_action,
+    footer_at,
+    use_keys,
+)
+from tsconsole.actions.spoken_keys import jump_key
 from tsconsole.app import TsConsole
-from tsconsole.explanations import EXPLANATIONS, OPERATIONS_COLUMNS, explain
-from tsconsole.jobs import conclude_run
+from tsconsole.background.jobs import conclude_run
 from tsconsole.models import StepResult
-from tsconsole.monitor_view import ORDERS
+from tsconsole.presentation.monitor_view import ORDERS
 from tsconsole.screens.activity import ActivityScreen
 from tsconsole.screens.base import ConsoleScreen
 from tsconsole.screens.connect import ConnectScreen
@@ -39,7 +47,6 @@ from tsconsole.screens.reader import ReaderScreen
 from tsconsole.screens.schedule import ScheduleScreen
 from tsconsole.screens.statements import StatementsScreen
 from tsconsole.screens.steps import StepsScreen
-from tsconsole.spoken_keys import jump_key
 from tsconsole.widgets.key_bar import KeyBar
 from tsconsole.widgets.operations_pane import _LABELS
 from tsconsole.widgets.tray import Tray
@@ -117,21 +124,21 @@ def test_what_changes_the_database_says_so() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "action",
-        "create_form",
-        "explanations",
-        "explorer",
-        "export",
-        "filtering",
+        "actions.action",
+        "presentation.create_form",
+        "actions.explanations",
+        "presentation.explorer",
+        "presentation.export",
+        "presentation.filtering",
         "formatting",
-        "fuzzy",
+        "presentation.fuzzy",
         "health",
         "intervals",
-        "marks",
-        "psql",
+        "presentation.marks",
+        "terminal.psql",
         "screens.details_text",
-        "spoken_keys",
-        "time_axis",
+        "actions.spoken_keys",
+        "presentation.time_axis",
         "widgets.banner",
         "widgets.series_plot",
     ],

@@ -20,12 +20,12 @@ from tsconsole.config import ConsoleConfig
 from tsconsole.database import Database, Settings
 from tsconsole.errors import ConfigError, ConnectionLost
 from tsconsole.models import ActivityMinute, MonitorSnapshot, SchemaState
-from tsconsole.recorder import Recorder
-from tsconsole.replay import Replay
-from tsconsole.replay_app import ReplayConsole
+from tsconsole.recording.recorder import Recorder
+from tsconsole.recording.replay import Replay
+from tsconsole.recording.replay_app import ReplayConsole
+from tsconsole.recording.tape_format import Rows, decode
 from tsconsole.screens.details import RUNS, DetailsScreen
 from tsconsole.screens.monitor import MonitorScreen
-from tsconsole.tape_format import Rows, decode
 from tsconsole.widgets.header import Header
 
 

@@ -259,7 +259,7 @@ def test_log_of_the_session(
     snap_compare: Any, empty: MakeConsole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from console.states import NOW
-    from tsconsole.background import Operation, Result
+    from tsconsole.background.operation import Operation, Result
 
     app = empty()
     app.session.background.operations = {

@@ -19,10 +19,10 @@ from textual.strip import Strip
 
 from console.conftest import MakeConsole
 from console.test_terminal import Terminal as Pty
-from tsconsole import cells as cells_module
-from tsconsole import sequences
-from tsconsole.cells import Terminal, cells
-from tsconsole.sequences import OFF, ON, PLAIN, Cell, Look, of_blank
+from tsconsole.terminal import cells as cells_module
+from tsconsole.terminal import sequences
+from tsconsole.terminal.cells import Terminal, cells
+from tsconsole.terminal.sequences import OFF, ON, PLAIN, Cell, Look, of_blank
 
 STYLES = [
     Style(color="red"),

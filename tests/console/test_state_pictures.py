@@ -15,7 +15,7 @@ from console.pictures import settle
 from console.states import NOW, server_gone, until
 from console.test_snapshots import MIDDLE, NARROW, at_monitor, pytestmark
 from tsconsole import operations
-from tsconsole.background import Operation
+from tsconsole.background.operation import Operation
 from tsconsole.screens.dialog import Dialog
 from tsconsole.statements import Statement
 

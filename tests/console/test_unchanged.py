@@ -18,9 +18,9 @@ from console.conftest import MakeConsole
 from console.operator import Operator
 from console.states import NOW
 from tsconsole.app import TsConsole
-from tsconsole.lines_only import LinesOnly
 from tsconsole.models import ActivityMinute, MonitorSnapshot
 from tsconsole.screens.monitor import MonitorScreen
+from tsconsole.terminal.lines_only import LinesOnly
 from tsconsole.widgets.errors_pane import ErrorsPane
 from tsconsole.widgets.header import Header
 from tsconsole.widgets.key_bar import KeyBar

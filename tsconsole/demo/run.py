@@ -101,7 +101,7 @@ async def _run_console(settings: Settings, messages: Console) -> int:
 
 
 async def _take_picture(settings: Settings, file: Path, messages: Console) -> int:
-    from tsconsole.picture import screenshot
+    from tsconsole.demo.picture import screenshot
 
     with messages.status("The worker fills the rollups"):
         await screenshot(settings, file, seconds=SCREENSHOT_SECONDS)

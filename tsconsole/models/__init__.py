@@ -45,6 +45,12 @@ if TYPE_CHECKING:
         Retention,
         RetentionAction,
     )
+    from tsconsole.models.requests import (
+        Created,
+        LadderRequest,
+        RollupOptions,
+        RollupRequest,
+    )
     from tsconsole.models.rollups import (
         DetailedStat,
         Difference,
@@ -86,12 +92,6 @@ if TYPE_CHECKING:
         Severity,
         TaskOutcome,
     )
-    from tsconsole.requests import (
-        Created,
-        LadderRequest,
-        RollupOptions,
-        RollupRequest,
-    )
 else:
     # In this order: what the first screen needs is imported alone.
     __getattr__ = names_of(
@@ -106,7 +106,7 @@ else:
             ".scheduling",
             ".indexes",
             ".data",
-            "..requests",
+            ".requests",
         ),
     )
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from psycopg import sql
 
-from tsconsole.explorer import Choice, View, choose_level
 from tsconsole.models import DataLevel, DataPoint, DataSeries
 from tsconsole.operations.calls import Connection, fetch, fetch_values, operation
+from tsconsole.presentation.explorer import Choice, View, choose_level
 
 ORIGIN = datetime(2000, 1, 3, tzinfo=timezone.utc)
 """What buckets are counted from when some of a level are put together."""

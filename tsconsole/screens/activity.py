@@ -11,10 +11,11 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from tsconsole import activity, operations
-from tsconsole.background import Connection
+from tsconsole import operations
+from tsconsole.background.operation import Connection
 from tsconsole.formatting import age, short_number, sparkline, took
 from tsconsole.models import RollupActivity
+from tsconsole.presentation import activity
 from tsconsole.screens.base import bindings
 from tsconsole.screens.table_screen import TableScreen
 from tsconsole.session import Session

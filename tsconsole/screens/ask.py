@@ -13,7 +13,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from tsconsole.action import shown_key
+from tsconsole.actions.action import shown_key
 from tsconsole.screens.dialog import Dialog
 from tsconsole.themes import palette
 from tsconsole.widgets.quiet_input import QuietInput

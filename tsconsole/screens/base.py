@@ -14,17 +14,17 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
-from tsconsole.action import PLACE_NAMES, shown_key
-from tsconsole.actions import Action, Place, actions_at, all_actions, find_action
-from tsconsole.background import Operation, Severity, Work
+from tsconsole.actions.action import PLACE_NAMES, shown_key
+from tsconsole.actions.registry import Action, Place, actions_at, all_actions, find_action
+from tsconsole.actions.spoken_keys import spoken
+from tsconsole.background.jobs import several
+from tsconsole.background.operation import Operation, Severity, Work
 from tsconsole.database import Settings, conninfo_of
 from tsconsole.errors import TsconsoleError
 from tsconsole.formatting import one_line, shorten
-from tsconsole.jobs import several
-from tsconsole.psql import find_psql, run_psql
 from tsconsole.session import Session
-from tsconsole.spoken_keys import spoken
-from tsconsole.terminal import can_be_continued
+from tsconsole.terminal.leaving import can_be_continued
+from tsconsole.terminal.psql import find_psql, run_psql
 from tsconsole.widgets.tray import Tray
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ class ConsoleScreen(Screen[ScreenResult]):
 
     def action_explain(self) -> None:
         """Say in words what is seen here, and what to do about it."""
-        from tsconsole.explanations import explain
+        from tsconsole.actions.explanations import explain
         from tsconsole.screens.reader import ReaderScreen, Section
 
         explanation = explain(self.explained)

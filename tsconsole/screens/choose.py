@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from tsconsole.action import shown_key
+from tsconsole.actions.action import shown_key
 from tsconsole.screens.dialog import Dialog
 
 

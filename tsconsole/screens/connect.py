@@ -11,7 +11,7 @@ from textual.containers import Middle, Vertical
 from textual.message import Message
 
 from tsconsole import __version__
-from tsconsole.actions import Action
+from tsconsole.actions.registry import Action
 from tsconsole.database import Settings
 from tsconsole.formatting import countdown
 from tsconsole.models import SchemaState

@@ -12,16 +12,17 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.message import Message
 from textual.widgets import Input, Select, Static
 
-from tsconsole import create_form, operations
-from tsconsole.background import Connection, Operation, Report, Result
-from tsconsole.create_form import Form
+from tsconsole import operations
+from tsconsole.actions.spoken_keys import spoken
+from tsconsole.background.operation import Connection, Operation, Report, Result
 from tsconsole.errors import OperationError
 from tsconsole.formatting import short_number, size
 from tsconsole.models import Created, LadderRequest, RollupRequest, SourceColumn, SourceTable
+from tsconsole.presentation import create_form
+from tsconsole.presentation.create_form import Form
 from tsconsole.screens.base import ConsoleScreen, bindings
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.session import Session
-from tsconsole.spoken_keys import spoken
 from tsconsole.themes import palette
 from tsconsole.widgets.field import Field
 from tsconsole.widgets.key_bar import KeyBar

@@ -12,10 +12,11 @@ from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.widgets import Static
 
 from tsconsole import operations
-from tsconsole.background import Connection
+from tsconsole.background.operation import Connection
 from tsconsole.formatting import ABSENT, one_line, short_number, size, took
 from tsconsole.health import STATE, reason
 from tsconsole.models import MonitorSnapshot, PartitionStat, RollupDetails, RollupStatus
+from tsconsole.presentation.time_axis import axis_text
 from tsconsole.screens.base import bindings
 from tsconsole.screens.details_text import (
     error_text,
@@ -28,7 +29,6 @@ from tsconsole.screens.details_text import (
 from tsconsole.screens.rollup_screen import RollupScreen
 from tsconsole.session import Session
 from tsconsole.themes import palette
-from tsconsole.time_axis import axis_text
 from tsconsole.widgets.banner import Banner
 from tsconsole.widgets.header import Header
 from tsconsole.widgets.key_bar import KeyBar

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from rich.text import Text
 
+from tsconsole.actions.spoken_keys import spoken
 from tsconsole.formatting import (
     ABSENT,
     age,
@@ -23,7 +24,6 @@ from tsconsole.formatting import (
 )
 from tsconsole.health import STATE
 from tsconsole.intervals import short_interval
-from tsconsole.ladder import ladder_of
 from tsconsole.models import (
     ErrorEntry,
     ErrorGroup,
@@ -33,8 +33,8 @@ from tsconsole.models import (
     RollupStatus,
     RunningStep,
 )
-from tsconsole.spoken_keys import spoken
-from tsconsole.step_text import step_line
+from tsconsole.presentation.ladder import ladder_of
+from tsconsole.presentation.step_text import step_line
 from tsconsole.themes import Palette
 
 TRACK = 30

@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.text import Text
 
-from tsconsole import jobs, operations
-from tsconsole.action import Action
-from tsconsole.background import Connection
+from tsconsole import operations
+from tsconsole.actions.action import Action
+from tsconsole.background import jobs
+from tsconsole.background.operation import Connection
 from tsconsole.formatting import ABSENT, coming, fit_names, one_line, when
 from tsconsole.health import gave_up_words
 from tsconsole.models import ErrorGroup, Failures, LoggedError, RetryEntry

@@ -14,19 +14,19 @@ from textual.app import ComposeResult
 from textual.widgets import Static
 
 from tsconsole import operations
-from tsconsole.background import Connection
+from tsconsole.actions.spoken_keys import spoken
+from tsconsole.background.operation import Connection
 from tsconsole.errors import OperationError
-from tsconsole.explorer import View, Window, first_window
-from tsconsole.export import as_csv, as_tabs, parse_range, span_words
 from tsconsole.formatting import ABSENT, moment
 from tsconsole.models import DataLevel, DataSeries
+from tsconsole.presentation.explorer import View, Window, first_window
+from tsconsole.presentation.export import as_csv, as_tabs, parse_range, span_words
 from tsconsole.screens.ask import AskScreen
 from tsconsole.screens.base import bindings
 from tsconsole.screens.choose import ChooseScreen
 from tsconsole.screens.polling_screen import PollingScreen
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.session import Session
-from tsconsole.spoken_keys import spoken
 from tsconsole.themes import palette
 from tsconsole.widgets.banner import Banner
 from tsconsole.widgets.header import Header

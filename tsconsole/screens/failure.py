@@ -5,8 +5,9 @@ from __future__ import annotations
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from tsconsole import jobs, operations
-from tsconsole.action import Action
+from tsconsole import operations
+from tsconsole.actions.action import Action
+from tsconsole.background import jobs
 from tsconsole.errors import OperationError
 from tsconsole.models import ErrorEntry
 from tsconsole.screens.base import ConsoleScreen, bindings

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from tsconsole.actions import Action, shown_key
+from tsconsole.actions.registry import Action, shown_key
 from tsconsole.health import STATES
 from tsconsole.screens.dialog import Dialog
 from tsconsole.themes import palette

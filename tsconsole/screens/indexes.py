@@ -9,16 +9,17 @@ from typing import Any
 
 from rich.text import Text
 
-from tsconsole import operations, upkeep_jobs
-from tsconsole.action import Action
-from tsconsole.background import Connection, Operation
+from tsconsole import operations
+from tsconsole.actions.action import Action
+from tsconsole.actions.spoken_keys import spoken
+from tsconsole.background import upkeep_jobs
+from tsconsole.background.operation import Connection, Operation
 from tsconsole.formatting import ABSENT, one_line, short_number, size
 from tsconsole.models import IndexAdvice, Retention
 from tsconsole.screens.base import bindings
 from tsconsole.screens.palette import Entry, PaletteScreen
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.screens.table_screen import TableScreen
-from tsconsole.spoken_keys import spoken
 from tsconsole.widgets.grid import Field, Grid, Look, named, words
 from tsconsole.widgets.header import Header
 

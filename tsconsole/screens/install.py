@@ -12,14 +12,14 @@ from textual.message import Message
 from textual.widgets import DataTable, Static
 
 from tsconsole import installer
-from tsconsole.actions import Action
-from tsconsole.background import Connection, Operation, Report, Result
+from tsconsole.actions.registry import Action
+from tsconsole.actions.spoken_keys import spoken
+from tsconsole.background.operation import Connection, Operation, Report, Result
 from tsconsole.errors import TsconsoleError
 from tsconsole.formatting import one_line
 from tsconsole.models import Extension, InstallPlan, InstallStep, SchemaState
 from tsconsole.screens.base import ConsoleScreen, bindings
 from tsconsole.session import Session
-from tsconsole.spoken_keys import spoken
 from tsconsole.themes import palette
 from tsconsole.widgets.header import Header
 from tsconsole.widgets.key_bar import KeyBar

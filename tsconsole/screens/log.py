@@ -9,7 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.widgets import DataTable, Static
 
-from tsconsole.background import Operation
+from tsconsole.background.operation import Operation
 from tsconsole.formatting import one_line, shorten, took
 from tsconsole.screens.base import ConsoleScreen, bindings
 from tsconsole.screens.reader import ReaderScreen, Section

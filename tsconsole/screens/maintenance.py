@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.text import Text
 
-from tsconsole import operations, upkeep_jobs
-from tsconsole.action import Action
-from tsconsole.background import Connection
+from tsconsole import operations
+from tsconsole.actions.action import Action
+from tsconsole.background import upkeep_jobs
+from tsconsole.background.operation import Connection
 from tsconsole.formatting import ABSENT, age, countdown, moment, one_line, took, when
 from tsconsole.intervals import short_interval
 from tsconsole.models import MaintenanceEntry, PlannedTask

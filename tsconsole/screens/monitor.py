@@ -8,12 +8,13 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import DataTable
 
-from tsconsole import consequences, jobs, operations
-from tsconsole.background import Connection
+from tsconsole import operations
+from tsconsole.background import consequences, jobs
+from tsconsole.background.operation import Connection
 from tsconsole.health import summarize
 from tsconsole.models import ErrorEntry, MonitorSnapshot, RollupStatus
-from tsconsole.monitor_view import visible
-from tsconsole.once import Once
+from tsconsole.presentation.monitor_view import visible
+from tsconsole.presentation.once import Once
 from tsconsole.screens.base import bindings
 from tsconsole.screens.monitor_choices import MonitorChoices
 from tsconsole.session import Session

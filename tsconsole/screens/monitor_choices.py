@@ -10,10 +10,10 @@ from textual import on
 from textual.widgets import Input
 
 from tsconsole.health import STATES
-from tsconsole.marks import all_marked, hidden_marks
 from tsconsole.memory import described, restored
 from tsconsole.models import MonitorSnapshot, RollupStatus
-from tsconsole.monitor_view import View, visible
+from tsconsole.presentation.marks import all_marked, hidden_marks
+from tsconsole.presentation.monitor_view import View, visible
 from tsconsole.screens.rollup_screen import RollupScreen
 from tsconsole.session import Session
 from tsconsole.widgets.operations_pane import OperationsPane

@@ -15,8 +15,8 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tsconsole.action import shown_key
-from tsconsole.fuzzy import best_matches, matched_letters
+from tsconsole.actions.action import shown_key
+from tsconsole.presentation.fuzzy import best_matches, matched_letters
 from tsconsole.screens.dialog import Dialog
 from tsconsole.themes import palette
 from tsconsole.widgets.quiet_input import QuietInput

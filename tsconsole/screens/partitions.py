@@ -8,9 +8,11 @@ from typing import Any
 
 from rich.text import Text
 
-from tsconsole import operations, upkeep_jobs
-from tsconsole.action import Action
-from tsconsole.background import Connection
+from tsconsole import operations
+from tsconsole.actions.action import Action
+from tsconsole.actions.spoken_keys import spoken
+from tsconsole.background import upkeep_jobs
+from tsconsole.background.operation import Connection
 from tsconsole.formatting import ABSENT, age, moment, short_number, size
 from tsconsole.intervals import short_interval
 from tsconsole.models import ExpiredPartition, PartitionStat, Retention
@@ -20,7 +22,6 @@ from tsconsole.screens.choose import ChooseScreen
 from tsconsole.screens.palette import Entry, PaletteScreen
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.screens.table_screen import TableScreen
-from tsconsole.spoken_keys import spoken
 from tsconsole.widgets.grid import BEGINNING, Field, Grid, Look, named
 from tsconsole.widgets.partitions_pane import range_label
 

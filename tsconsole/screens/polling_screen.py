@@ -9,13 +9,13 @@ from textual import on
 from textual.message import Message
 
 from tsconsole import operations
-from tsconsole.activity import Activity
-from tsconsole.background import Connection
-from tsconsole.lines_only import LinesOnly
+from tsconsole.background.operation import Connection
 from tsconsole.polling import Poller, PollFailure
+from tsconsole.presentation.activity import Activity
 from tsconsole.screens.base import ConsoleScreen
 from tsconsole.screens.dialog import Dialog
 from tsconsole.session import Session
+from tsconsole.terminal.lines_only import LinesOnly
 from tsconsole.widgets.banner import Banner, in_a_line
 from tsconsole.widgets.header import Header
 

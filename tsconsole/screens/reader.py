@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from tsconsole.action import Place
+from tsconsole.actions.action import Place
 from tsconsole.formatting import break_sql, moment
 from tsconsole.models import ErrorEntry
 from tsconsole.screens.base import ConsoleScreen, bindings

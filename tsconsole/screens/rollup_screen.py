@@ -10,10 +10,11 @@ from typing import TypeVar
 
 from rich.text import Text
 
-from tsconsole import consequences, jobs, operations
-from tsconsole.actions import Action
-from tsconsole.background import Operation, Work
-from tsconsole.consequences import Facts
+from tsconsole import operations
+from tsconsole.actions.registry import Action
+from tsconsole.background import consequences, jobs
+from tsconsole.background.consequences import Facts
+from tsconsole.background.operation import Operation, Work
 from tsconsole.formatting import approximate_seconds
 from tsconsole.models import ErrorEntry, RollupStatus
 from tsconsole.screens.choose import ChooseScreen

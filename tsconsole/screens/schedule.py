@@ -9,9 +9,12 @@ from typing import Any
 
 from rich.text import Text
 
-from tsconsole import jobs, operations, upkeep_jobs
-from tsconsole.action import Action
-from tsconsole.background import Connection, Work
+from tsconsole import operations
+from tsconsole.actions.action import Action
+from tsconsole.actions.spoken_keys import spoken
+from tsconsole.background import jobs, upkeep_jobs
+from tsconsole.background.operation import Connection, Work
+from tsconsole.background.upkeep_jobs import set_interval
 from tsconsole.formatting import (
     ABSENT,
     age,
@@ -28,8 +31,6 @@ from tsconsole.screens.ask import AskScreen
 from tsconsole.screens.base import bindings
 from tsconsole.screens.reader import ReaderScreen, Section
 from tsconsole.screens.table_screen import TableScreen
-from tsconsole.spoken_keys import spoken
-from tsconsole.upkeep_jobs import set_interval
 from tsconsole.widgets.grid import BEGINNING, NEVER, Field, Grid, Look, named, words
 
 LATE = timedelta(minutes=5)

@@ -10,15 +10,15 @@ from textual.app import ComposeResult
 from textual.widgets import DataTable
 
 from tsconsole import operations
-from tsconsole.actions import Action
-from tsconsole.background import Connection
+from tsconsole.actions.registry import Action
+from tsconsole.actions.spoken_keys import spoken
+from tsconsole.background.operation import Connection
 from tsconsole.formatting import age, fit_names
 from tsconsole.intervals import short_interval
 from tsconsole.models import MonitorSnapshot, RollupStatus, RunningStep
+from tsconsole.presentation.step_text import STEP_WORDS, range_words
 from tsconsole.screens.base import bindings
 from tsconsole.screens.rollup_screen import RollupScreen
-from tsconsole.spoken_keys import spoken
-from tsconsole.step_text import STEP_WORDS, range_words
 from tsconsole.themes import palette
 from tsconsole.widgets.banner import Banner
 from tsconsole.widgets.header import Header

@@ -12,9 +12,9 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import DataTable, Input
 
-from tsconsole.action import Action
-from tsconsole.background import Operation
-from tsconsole.marks import hidden_marks
+from tsconsole.actions.action import Action
+from tsconsole.background.operation import Operation
+from tsconsole.presentation.marks import hidden_marks
 from tsconsole.screens.confirm import ConfirmScreen
 from tsconsole.screens.polling_screen import PollingScreen
 from tsconsole.session import Session

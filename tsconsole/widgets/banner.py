@@ -8,9 +8,9 @@ from datetime import timedelta
 from rich.text import Text
 from textual import events
 
+from tsconsole.actions.spoken_keys import key_of
 from tsconsole.formatting import countdown
 from tsconsole.polling import PollFailure
-from tsconsole.spoken_keys import key_of
 from tsconsole.widgets.line import Line, justified
 
 _WHERE = re.compile(

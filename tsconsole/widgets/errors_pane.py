@@ -10,9 +10,9 @@ from functools import cached_property
 
 from rich.text import Text
 
-from tsconsole.filtering import passes
 from tsconsole.formatting import day_of, fit_names, one_line, shorten, when
 from tsconsole.models import ErrorEntry
+from tsconsole.presentation.filtering import passes
 from tsconsole.themes import palette
 from tsconsole.widgets.live_table import Column
 from tsconsole.widgets.pane import Pane

@@ -10,10 +10,10 @@ from typing import Any, Generic, TypeVar
 
 from rich.text import Text
 
-from tsconsole.filtering import hidden_words, passes
+from tsconsole.actions.spoken_keys import spoken
 from tsconsole.formatting import fit_names, shorten
-from tsconsole.marks import all_marked, marked_words
-from tsconsole.spoken_keys import spoken
+from tsconsole.presentation.filtering import hidden_words, passes
+from tsconsole.presentation.marks import all_marked, marked_words
 from tsconsole.themes import Palette, palette
 from tsconsole.widgets.live_table import Column
 from tsconsole.widgets.pane import Pane

@@ -10,7 +10,7 @@ from textual import events
 
 from tsconsole.formatting import age
 from tsconsole.models import ServerInfo
-from tsconsole.once import Once
+from tsconsole.presentation.once import Once
 from tsconsole.themes import palette
 from tsconsole.widgets.line import Line, fitting, justified
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 from textual import events
 
-from tsconsole.actions import Action, Place, footer_at
+from tsconsole.actions.registry import Action, Place, footer_at
 from tsconsole.themes import Palette, palette
 from tsconsole.widgets.line import Line
 

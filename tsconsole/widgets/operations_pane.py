@@ -7,6 +7,7 @@ from datetime import datetime
 
 from rich.text import Text
 
+from tsconsole.actions.spoken_keys import spoken
 from tsconsole.formatting import (
     ABSENT,
     age,
@@ -22,10 +23,9 @@ from tsconsole.formatting import (
 )
 from tsconsole.health import STATE, reason
 from tsconsole.intervals import short_interval
-from tsconsole.marks import marked_words
 from tsconsole.models import RollupStatus
-from tsconsole.monitor_view import View
-from tsconsole.spoken_keys import spoken
+from tsconsole.presentation.marks import marked_words
+from tsconsole.presentation.monitor_view import View
 from tsconsole.themes import Palette, palette
 from tsconsole.widgets.live_table import Column
 from tsconsole.widgets.pane import Pane

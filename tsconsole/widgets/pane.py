@@ -8,8 +8,8 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from tsconsole.filtering import hidden_words
-from tsconsole.spoken_keys import jump_key, spoken
+from tsconsole.actions.spoken_keys import jump_key, spoken
+from tsconsole.presentation.filtering import hidden_words
 from tsconsole.widgets.live_table import LiveTable
 
 

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from rich.text import Text
 
-from tsconsole.filtering import passes
 from tsconsole.formatting import ABSENT, day_of, fit_names, short_number, size
 from tsconsole.models import PartitionStat
+from tsconsole.presentation.filtering import passes
 from tsconsole.themes import palette
 from tsconsole.widgets.live_table import Column
 from tsconsole.widgets.pane import Pane

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from rich.text import Text
 
-from tsconsole.filtering import passes
 from tsconsole.formatting import coming, fit_names, one_line, shorten
 from tsconsole.health import gave_up_words
 from tsconsole.models import RetryEntry
+from tsconsole.presentation.filtering import passes
 from tsconsole.themes import palette
 from tsconsole.widgets.live_table import Column
 from tsconsole.widgets.pane import Pane

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from textual.color import Color
 
-from tsconsole.explorer import Window
 from tsconsole.formatting import short_number
 from tsconsole.models import DataPoint, DataSeries
+from tsconsole.presentation.explorer import Window
 from tsconsole.themes import palette
 from tsconsole.widgets.plot import Plot
 

@@ -14,10 +14,10 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from tsconsole import activity
-from tsconsole.activity import Activity
 from tsconsole.formatting import age, coming, short_number, sparkline
 from tsconsole.health import STATES, Summary
+from tsconsole.presentation import activity
+from tsconsole.presentation.activity import Activity
 from tsconsole.themes import palette
 from tsconsole.widgets.line import Line
 

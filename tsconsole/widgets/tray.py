@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from rich.text import Text
 
-from tsconsole.background import Operation
+from tsconsole.actions.spoken_keys import key_of
+from tsconsole.background.operation import Operation
 from tsconsole.formatting import age
-from tsconsole.spoken_keys import key_of
 from tsconsole.themes import palette
 from tsconsole.widgets.line import Line, fitting, justified
 

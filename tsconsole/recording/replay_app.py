@@ -10,11 +10,11 @@ from typing import Any, cast
 from textual.screen import Screen
 
 from tsconsole.app import TsConsole, run_app
-from tsconsole.background import Background, Connection
+from tsconsole.background.operation import Background, Connection
 from tsconsole.config import ConsoleConfig
 from tsconsole.database import Database, Settings
 from tsconsole.errors import OperationError
-from tsconsole.replay import Replay
+from tsconsole.recording.replay import Replay
 from tsconsole.screens.monitor import MonitorScreen
 from tsconsole.session import Session
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from tsconsole.actions import ACTIONS, all_actions
+from tsconsole.actions.registry import ACTIONS, all_actions
 
 _NAME = re.compile(r"\{([^{}]+)\}( {2,})?")
 _WORDS = {"↵": "enter"}

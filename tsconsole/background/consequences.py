@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from tsconsole import operations
-from tsconsole.background import Connection
+from tsconsole.background.operation import Connection
 from tsconsole.formatting import short_number, size
 from tsconsole.models import DetailedStat
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tsconsole.actions.spoken_keys import spoken
 from tsconsole.health import STATES
-from tsconsole.spoken_keys import spoken
 
 
 @dataclass(frozen=True)

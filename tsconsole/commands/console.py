@@ -10,14 +10,14 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
-from tsconsole.actions import use_keys
+from tsconsole.actions.registry import use_keys
+from tsconsole.commands.output import Output
+from tsconsole.commands.server_choice import configuration
 from tsconsole.config import Config, load_config, settings_for
 from tsconsole.database import Settings
 from tsconsole.errors import ArgumentError
 from tsconsole.memory import default_path
-from tsconsole.output import Output
-from tsconsole.recorder import Recorder
-from tsconsole.server_choice import configuration
+from tsconsole.recording.recorder import Recorder
 
 GARBAGE = (5000, 10, 10)
 """How many new objects make Python search for garbage: of the young, the older, and all."""
@@ -67,14 +67,14 @@ def replay(arguments: Namespace, output: Output) -> int:
 
     [ and ] go one moment back and on, { and } a minute, < and > to the begin and the end.
     """
-    from tsconsole.replay import Replay
+    from tsconsole.recording.replay import Replay
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ArgumentError("A replay needs a terminal.")
     recording = Replay(arguments.file)
     config = load_config(getattr(arguments, "config", None))
     _before_textual(config)
-    from tsconsole.replay_app import run_replay
+    from tsconsole.recording.replay_app import run_replay
 
     return run_replay(recording, config.console)
 

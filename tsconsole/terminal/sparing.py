@@ -19,7 +19,7 @@ from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.app import App
 from textual.screen import Screen
 
-from tsconsole.cells import Terminal
+from tsconsole.terminal.cells import Terminal
 
 CALM = 0.03
 """Seconds in which a new screen is drawn once its data is there, and between two sendings."""

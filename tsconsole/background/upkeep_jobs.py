@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tsconsole import operations
-from tsconsole.background import Connection, Report, Result, Work
+from tsconsole.actions.spoken_keys import spoken
+from tsconsole.background.jobs import conclude_maintenance
+from tsconsole.background.operation import Connection, Report, Result, Work
 from tsconsole.database import Settings
 from tsconsole.formatting import one_line, size
 from tsconsole.intervals import interval_text, short_interval
-from tsconsole.jobs import conclude_maintenance
 from tsconsole.models import (
     ExpiredPartition,
     IndexAdvice,
@@ -17,7 +18,6 @@ from tsconsole.models import (
     MaintenanceTask,
     PlannedTask,
 )
-from tsconsole.spoken_keys import spoken
 
 _ELSEWHERE = (
     "pg_cron does not live in this database; enter in the log ({log}) shows what to run there"

@@ -6,14 +6,15 @@ import asyncio
 from argparse import Namespace
 from collections.abc import Sequence
 
-from tsconsole import operations, schedule_tables
+from tsconsole import operations
+from tsconsole.commands import schedule_tables
+from tsconsole.commands.output import Output
+from tsconsole.commands.server_choice import settings_of
 from tsconsole.config import Config, settings_for
 from tsconsole.database import Settings, connected
 from tsconsole.errors import ArgumentError
 from tsconsole.models import RemovedJob, ScheduledJob, ServerInfo
 from tsconsole.operations.calls import Connection
-from tsconsole.output import Output
-from tsconsole.server_choice import settings_of
 
 
 def schedule(arguments: Namespace, output: Output) -> int:

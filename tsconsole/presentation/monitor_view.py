@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
-from tsconsole.filtering import hidden_words, passes
 from tsconsole.health import worst_first
 from tsconsole.models import Health, RollupStatus
+from tsconsole.presentation.filtering import hidden_words, passes
 
 PROBLEMS = frozenset({"ALERT", "WARNING"})
 _BEGINNING = datetime.min.replace(tzinfo=timezone.utc)

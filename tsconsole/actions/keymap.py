@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from tsconsole.actions import ACTIONS, clashes
+from tsconsole.actions.registry import ACTIONS, clashes
 from tsconsole.config_rules import Problem, did_you_mean, shown
 
 _CURSOR = ("up", "down", "left", "right", "pageup", "pagedown", "home", "end")

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tsconsole.action import SORT
-from tsconsole.action import Action as Action
-from tsconsole.action import Group as Group
-from tsconsole.action import Place as Place
-from tsconsole.action import shown_key as shown_key
-from tsconsole.side_actions import SIDE_ACTIONS
-from tsconsole.view_actions import VIEW_ACTIONS
+from tsconsole.actions.action import SORT
+from tsconsole.actions.action import Action as Action
+from tsconsole.actions.action import Group as Group
+from tsconsole.actions.action import Place as Place
+from tsconsole.actions.action import shown_key as shown_key
+from tsconsole.actions.side_actions import SIDE_ACTIONS
+from tsconsole.actions.view_actions import VIEW_ACTIONS
 
 _ROLLUP: tuple[Place, ...] = ("monitor", "details")
 _VIEWS: tuple[Place, ...] = (

@@ -8,6 +8,8 @@ from argparse import Namespace
 from rich.text import Text
 
 from tsconsole import operations
+from tsconsole.commands.output import Output
+from tsconsole.commands.server_choice import settings_of
 from tsconsole.database import connected
 from tsconsole.errors import ArgumentError
 from tsconsole.formatting import moment, one_line, short_number, size
@@ -19,8 +21,6 @@ from tsconsole.models import (
     RebuildStep,
     Retention,
 )
-from tsconsole.output import Output
-from tsconsole.server_choice import settings_of
 
 _COLOURS = {"expired": "yellow", "premade": "dim", "keep": "yellow"}
 

@@ -11,14 +11,15 @@ from typing import Any
 
 from rich.progress import Progress, TaskID
 
-from tsconsole import advising, installer, operations, tables
-from tsconsole.arguments import creation_request, moment, worker_options
+from tsconsole import installer, operations
+from tsconsole.commands import advising, tables
+from tsconsole.commands.arguments import creation_request, moment, worker_options
+from tsconsole.commands.output import Output, plain
+from tsconsole.commands.server_choice import configuration, settings_of
 from tsconsole.database import Settings, connect_once, connected
 from tsconsole.errors import OperationError
 from tsconsole.models import InstallStep, LadderRequest, MaintenanceTask, SchemaState, StepResult
 from tsconsole.operations.calls import Connection
-from tsconsole.output import Output, plain
-from tsconsole.server_choice import configuration, settings_of
 
 HEALTHY = {"OK", "RUNNING", "PAUSED"}
 WATCH_SECONDS = 0.5

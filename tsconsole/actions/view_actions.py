@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tsconsole.action import SORT, Action
+from tsconsole.actions.action import SORT, Action
 
 # fmt: off
 VIEW_ACTIONS: tuple[Action, ...] = (

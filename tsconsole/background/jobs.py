@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from tsconsole import operations
-from tsconsole.background import Connection, Report, Result, Work
+from tsconsole.actions.spoken_keys import spoken
+from tsconsole.background.operation import Connection, Report, Result, Work
 from tsconsole.errors import ConnectionLost, OperationError
 from tsconsole.formatting import age, moment, one_line, short_number, took
 from tsconsole.models import (
@@ -14,7 +15,6 @@ from tsconsole.models import (
     MaintenanceTask,
     StepResult,
 )
-from tsconsole.spoken_keys import spoken
 
 SHOWN_DIFFERENCES = 200
 DROP_ATTEMPTS = 5

@@ -6,7 +6,8 @@ import json
 from argparse import Namespace
 from pathlib import Path
 
-from tsconsole.actions import ACTIONS, with_keys
+from tsconsole.actions.registry import ACTIONS, with_keys
+from tsconsole.commands.output import Output
 from tsconsole.config import (
     Config,
     default_path,
@@ -19,7 +20,6 @@ from tsconsole.config import (
 )
 from tsconsole.config_rules import Problem
 from tsconsole.errors import ConfigError
-from tsconsole.output import Output
 
 
 def config(arguments: Namespace, output: Output) -> int:

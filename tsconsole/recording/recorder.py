@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tsconsole.errors import ConfigError, OperationError
-from tsconsole.tape_format import Rows
+from tsconsole.recording.tape_format import Rows
 
 HEAD = {"tsconsole": "recording", "version": 1}
 LIMIT = 32 * 2**20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TypeVar
 
-from tsconsole.spoken_keys import spoken
+from tsconsole.actions.spoken_keys import spoken
 
 Key = TypeVar("Key")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from tsconsole.commands.output import Output
 from tsconsole.formatting import age, one_line, when
 from tsconsole.intervals import short_interval
 from tsconsole.models import ScheduledJob, ScheduledRollup, ScheduleSnapshot
-from tsconsole.output import Output
 
 _NO_CRON = {
     "elsewhere": "pg_cron does not live in this database; `tsconsole schedule --pg-cron` says how.",

@@ -17,11 +17,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, cast
 
-from tsconsole.background import Connection
+from tsconsole.background.operation import Connection
 from tsconsole.errors import ConfigError, ConnectionLost, OperationError
 from tsconsole.models import MonitorSnapshot, ServerInfo
-from tsconsole.recorder import HEAD, Call
-from tsconsole.tape_format import decode
+from tsconsole.recording.recorder import HEAD, Call
+from tsconsole.recording.tape_format import decode
 
 MONITOR = "monitor_snapshot"
 HOUR = 3600.0

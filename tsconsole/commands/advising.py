@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tsconsole import operations
+from tsconsole.commands.output import Output
 from tsconsole.database import Settings, connected
 from tsconsole.errors import ArgumentError
 from tsconsole.formatting import one_line, short_number, size
 from tsconsole.models import IndexAdvice, IndexProgress
-from tsconsole.output import Output
 
 SHOWN_STATEMENTS = 3
 

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from rich.text import Text
 
+from tsconsole.commands.output import Output
 from tsconsole.formatting import age, moment, number, one_line, short_number, took, when
 from tsconsole.health import STATE, STATES, plain_glyphs, worst_first
 from tsconsole.intervals import short_interval
@@ -21,7 +22,6 @@ from tsconsole.models import (
     RollupStatus,
     StepResult,
 )
-from tsconsole.output import Output
 
 SNAPSHOT_PARTS = ("operations", "retries", "errors")
 SHOWN_DIFFERENCES = 50

@@ -9,7 +9,7 @@ from rich.color import ColorSystem
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.strip import Strip
 
-from tsconsole.sequences import Cell, Pen, look_of, of_blank
+from tsconsole.terminal.sequences import Cell, Pen, look_of, of_blank
 
 Piece = tuple[int, int, Strip]
 """Line, column, and what is drawn there."""
@@ -103,7 +103,7 @@ def differing(old: Line, new: Line) -> list[tuple[int, int]]:
     """From which column up to which the two differ, no wide character cut in two; what is not
     wanted does not.
 
-    >>> from tsconsole.sequences import PLAIN
+    >>> from tsconsole.terminal.sequences import PLAIN
     >>> differing([("a", PLAIN), ("b", PLAIN)], [("a", PLAIN), ("c", PLAIN)])
     [(1, 2)]
     """

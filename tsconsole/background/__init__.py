@@ -1,0 +1,1 @@
+"""Operations that run while the console is used, and what they are asked to do."""
