@@ -297,3 +297,46 @@ def test_a_series_that_sends_a_day_late_is_read_in_one_go(db: psycopg.Connection
     assert "runs" in query
     assert [step["rows_written"] for step in call_run(db, "silver.by_device")] == [36]
     assert unequal(db, bucket, "by_device") == 0
+
+
+@pytest.mark.parametrize(
+    ("devices", "buckets", "invalidated", "only_series"),
+    [(1, 40, False, True), (5, 19, False, True), (6, 1, False, False), (1, 101, False, False),
+     (1, 5, True, False)],
+)  # fmt: skip
+def test_a_few_late_series_take_a_shorter_statement(
+    db: psycopg.Connection, devices: int, buckets: int, invalidated: bool, only_series: bool
+) -> None:
+    """A hundred at most, five in a bucket, and no range of all series; the result is the same."""
+    bucket = make(db, "timestamptz", partitioned=False)
+    db.execute(
+        f"insert into raw.src select {AGO} + i * interval '1 hour', device, 7 "
+        f"from generate_series(1, {devices}) device, generate_series(1, {buckets}) i"
+    )
+    # The last of them loses a series that was there, so that its row has to go.
+    db.execute(f"delete from raw.src where device = 2 and ts < {AGO} + interval '1 hour'")
+    if invalidated:
+        db.execute(f"select silver.invalidate('silver.by_device', {AGO}, {AGO} + interval '1 h')")
+    found = value(
+        db,
+        "select (tsconsole.choose_series(c)).only_series from "
+        "silver.timeseries_rollup_config c where target_table = 'silver.by_device'::regclass",
+    )
+    call_run(db, "silver.by_device", raise_failures=True)
+    assert unequal(db, bucket, "by_device") == 0
+    assert found is only_series
+
+
+def test_what_history_kept_back_is_done_when_its_rows_are_gone(db: psycopg.Connection) -> None:
+    """History without rows ends without a run; the late range behind it is of the same call."""
+    db.execute("create table raw.src (ts timestamptz, v integer); create index on raw.src (ts)")
+    db.execute(
+        f"insert into raw.src select {AGO} + i * interval '1 h', i from generate_series(1, 50) i"
+    )
+    create(db, "raw.src", "r", "1 hour")
+    db.execute(f"select silver.invalidate('silver.r', {AGO}, {AGO} + interval '5 days')")
+    db.execute("truncate raw.src")
+    call_run(db, "silver.r", raise_failures=True)
+    left = "select pending_ranges from silver.timeseries_operations_monitor"
+    assert value(db, left) == 0
+    assert value(db, "select count(*) from silver.r_live") == 0

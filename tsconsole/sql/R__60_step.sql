@@ -30,7 +30,6 @@ as $$
 declare
     config silver.timeseries_rollup_config;
     result silver.step_result;
-    works text[] := array['frontier', 'recompute', 'history'];
     work text;
     is_prepared boolean;
     outcome text := 'idle';
@@ -45,10 +44,12 @@ begin
         delete from tsconsole.attempt a where a.rollup_id = config.id and a.pid = pg_backend_pid();
         return (config.target_table, null, 'busy', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
-    -- What was looked for a moment ago is not looked for again.
-    foreach work in array works[coalesce(array_position(works, prepared_work), 1):] loop
-        is_prepared := coalesce(work = prepared_work, false)
+    -- What was found a moment ago comes first, and is not looked for again. Where history had no rows and is done without a
+    -- run, what it kept from being recomputed is free at the end.
+    foreach work in array array_remove(array[prepared_work, 'frontier', 'recompute', 'history', 'recompute'], null) loop
+        is_prepared := prepared_work is not null
             and not exists (select from tsconsole.prepared_source p where p.source_table = config.source_table);
+        prepared_work := null;
         if not is_prepared and not tsconsole.has_work(config, work, as_of) then
             perform tsconsole.forget_vanished(config);
             continue;
@@ -251,7 +252,7 @@ begin
             perform tsconsole.make_room(config, work, range);
         end if;
         stage := 'query';
-        query := tsconsole.work_query(config, work);
+        query := tsconsole.work_query(config, work, coalesce(range.only_series, false));
         perform tsconsole.absorb_late(config, work, range);
         if work = 'recompute' then
             select r.rows_read, r.rows_written, r.rows_deleted into rows_read, rows_written, rows_deleted
@@ -306,107 +307,6 @@ $$;
 comment on function tsconsole.is_passing(silver.timeseries_rollup_config, silver.timeseries_error_log) is
 'Whether a failure comes of other sessions'' doings at the same time, and is mostly gone when the work is done again at once.
 Example: see silver.perform_step.';
-
-
-create or replace function tsconsole.partition_fingerprints(source regclass) returns text[]
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select coalesce(array_agg(p::text), '{}') from tsconsole.present_partitions(source) p;
-$$;
-
-comment on function tsconsole.partition_fingerprints(regclass) is
-'What identifies each partition of a table as it is now.
-Example: select tsconsole.partition_fingerprints(''raw.readings'');';
-
-
-create or replace function tsconsole.check_inventory(config silver.timeseries_rollup_config, partitions_before text[]) returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if exists (select from tsconsole.source_partition s
-               where s.source_table = (config).source_table
-                 and row(s.partition, s.file_node, s.attached_by)::text not in (select p from unnest(partitions_before) p)) then
-        raise exception 'a partition of % was dropped or changed, and it is not noted yet', (config).source_name using
-            errcode = 'TS005', hint = 'The next step notes it.';
-    end if;
-end;
-$$;
-
-comment on function tsconsole.check_inventory(silver.timeseries_rollup_config, text[]) is
-'Refuses (TS005) to begin while a partition that the inventory knows is not there: what it held is not frozen yet.
-Example: see silver.perform_step.';
-
-
-create or replace function tsconsole.check_still_whole(
-    config silver.timeseries_rollup_config, range tsconsole.work_range, kept tstzmultirange, partitions_before text[]
-) returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    kept_now tstzmultirange := tsconsole.kept_ranges(config);
-begin
-    -- Against what this step read itself: a diff by another worker may have slipped in between.
-    if exists (select p from unnest(partitions_before) p except select p from unnest(tsconsole.partition_fingerprints((config).source_table)) p) then
-        raise exception 'a partition of % was dropped or changed during the step', (config).source_name using
-            errcode = 'TS005', hint = 'The step was undone and is done again.';
-    elsif (kept_now - kept) && tstzrange((range).lo, (range).hi) then
-        raise exception 'rows of % grew older than source_retention during the step', (config).source_name using
-            errcode = 'TS005', hint = 'The step was undone and is done again.';
-    elsif (kept - kept_now) && tstzrange((range).lo, (range).hi) then
-        -- The late ranges that came with it would be settled without having been read.
-        raise exception 'a partition of % came back during the step', (config).source_name using
-            errcode = 'TS005', hint = 'The step was undone and is done again.';
-    end if;
-end;
-$$;
-
-comment on function tsconsole.check_still_whole(silver.timeseries_rollup_config, tsconsole.work_range, tstzmultirange, text[]) is
-'After the aggregate: refuses (TS005) a result from a source whose partitions went or came back meanwhile, or that retention may have thinned out.
-Example: see silver.perform_step.';
-
-
-create or replace function tsconsole.check_relations(config silver.timeseries_rollup_config) returns void
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    gone text := case
-        when not exists (select from pg_class c where c.oid = (config).source_table) then 'source ' || (config).source_name
-        when not exists (select from pg_class c where c.oid = (config).target_table) then 'target ' || (config).target_name
-    end;
-    other text;
-begin
-    if gone is not null then
-        raise exception '% was dropped', gone using
-            errcode = 'TS002', hint = 'Drop the rollup with silver.drop_rollup, or restore the table and create the rollup again.';
-    end if;
-    perform tsconsole.check_not_prepared((config).source_table);
-    other := coalesce(tsconsole.foreign_column(config, '{}'),
-                      (select c.column_name from tsconsole.columns((config).source_table) c
-                       where c.column_name = (config).time_column and c.base_type <> (config).time_type));
-    if other is not null then
-        raise exception 'column % of source % is not the one that % was made for', quote_ident(other), (config).source_name, (config).target_name using
-            errcode = 'TS004',
-            hint = format('Give the old column its name back, or fit the rollups to the new one: select silver.refresh_source(%L);', (config).source_name);
-    elsif (config).change_tracking = 'trigger' and (select c.relkind = 'r' from pg_class c where c.oid = (config).source_table)
-          and exists (select from pg_inherits i where i.inhparent = (config).source_table) then
-        raise exception 'other tables inherit from %, whose late changes its triggers do not see', (config).source_name using
-            errcode = 'TS004',
-            hint = 'Let them inherit no more, or make the source a partitioned table; or create the rollup again with change_tracking look_back.';
-    elsif (config).change_tracking = 'trigger' and not tsconsole.has_triggers((config).source_table, (config).time_column) then
-        raise exception 'late changes of % are not logged: its triggers named tsconsole_… were dropped or disabled', (config).source_name using
-            errcode = 'TS004',
-            hint = format('Bring them back, and compute again what changed meanwhile: select silver.refresh_source(%L);', (config).source_name);
-    end if;
-end;
-$$;
-
-comment on function tsconsole.check_relations(silver.timeseries_rollup_config) is
-'Refuses to work on a rollup whose source or target is gone (TS002), or whose source has another column under a name that it reads, lacks its triggers, or has heirs that they do not see (TS004).
-Example: select tsconsole.check_relations(tsconsole.rollup(''silver.meters_1h''));';
 
 
 create or replace function tsconsole.with_values(query text, range tsconsole.work_range) returns text

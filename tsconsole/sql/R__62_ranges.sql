@@ -176,7 +176,7 @@ declare
     last_hi timestamptz;
     width_before interval;
     first_hi timestamptz;
-    width interval := tsconsole.learned_window(config, 'recompute', model => model);
+    width interval;
     next_row timestamptz;
 begin
     -- Late ranges first, but where they never end, a refill must come to its end too.
@@ -186,6 +186,11 @@ begin
             return range;
         end if;
     end if;
+    range := tsconsole.choose_series(config);
+    if range.only_series then
+        return range;
+    end if;
+    width := tsconsole.learned_window(config, 'recompute', model => model);
     -- In bucket order, so that neighbours are read together; as many as make up a window.
     execute format(
         'select array_agg(id), min(lo), max(hi) filter (where lo = first_lo), max(lo), max(width_before), max(hi) from ('
@@ -219,3 +224,29 @@ $$;
 comment on function tsconsole.choose_recompute(silver.timeseries_rollup_config, tsconsole.step_model) is
 'The next late ranges below the watermark, in bucket order, about one window of them; what lies at or above hi is left for later. Now and then, and when there is none, those of a refill.
 Example: see tsconsole.choose_range.';
+
+
+create or replace function tsconsole.choose_series(config silver.timeseries_rollup_config) returns tsconsole.work_range
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    range tsconsole.work_range;
+    last_lo timestamptz;
+begin
+    execute format(
+        'select array_agg(id), min(lo), max(lo), max(hi), count(*) <= 100 and not bool_or(all_series) and max(in_bucket) <= 5 from ('
+        '  select l.*, count(*) over (partition by l.lo) as in_bucket from ('
+        '    select p.ctid as id, p.lo, p.hi, p.all_series from %s p where p.kind = ''l'' and %s limit 101) l) q',
+        tsconsole.pending_table((config).id), tsconsole.eligible(config, 'recompute'))
+    into range.entries, range.lo, last_lo, range.hi, range.only_series using (config).last_processed_time;
+    -- The step looks into every partition from the first to the last of them, and locks it.
+    range.only_series := coalesce(range.only_series and last_lo < range.lo + 500 * (config).chunk_interval, false);
+    range.data_from := range.lo;
+    return range;
+end;
+$$;
+
+comment on function tsconsole.choose_series(silver.timeseries_rollup_config) is
+'All late ranges below the watermark, where they are a hundred at most, each one bucket of one series, and no more than five in a bucket: there is nothing to weigh then. only_series is false where they are not.
+Example: see tsconsole.choose_recompute.';

@@ -236,15 +236,17 @@ comment on function tsconsole.forget_logged(silver.timeseries_rollup_config) is
 Example: see silver.perform_step.';
 
 
-create or replace function tsconsole.work_query(config silver.timeseries_rollup_config, work text) returns text
+drop function if exists tsconsole.work_query(silver.timeseries_rollup_config, text);  -- it knew one statement for recomputing once
+
+create or replace function tsconsole.work_query(config silver.timeseries_rollup_config, work text, only_series boolean default false) returns text
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select case work when 'recompute' then tsconsole.recompute_query(config) else tsconsole.insert_query(config) end;
+    select case work when 'recompute' then tsconsole.recompute_query(config, only_series) else tsconsole.insert_query(config) end;
 $$;
 
-comment on function tsconsole.work_query(silver.timeseries_rollup_config, text) is
-'The statement that a step runs. $1, $2: the range; $3: the claimed pending ranges; $4: the buckets that are kept as they are. It returns rows_read, rows_written, rows_deleted.
+comment on function tsconsole.work_query(silver.timeseries_rollup_config, text, boolean) is
+'The statement that a step runs. $1, $2: the range; $3: the claimed pending ranges; $4: the buckets that are kept as they are. It returns rows_read, rows_written, rows_deleted. only_series: for a range that tsconsole.choose_series gave.
 Example: select tsconsole.work_query(tsconsole.rollup(''silver.meters_1h''), ''frontier'');';
 
 

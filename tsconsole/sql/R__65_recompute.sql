@@ -2,7 +2,13 @@
 
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
-create or replace function tsconsole.recompute_query(config silver.timeseries_rollup_config) returns text
+-- They knew nothing of single series once.
+drop function if exists tsconsole.recompute_query(silver.timeseries_rollup_config);
+drop function if exists tsconsole.stale_parts(silver.timeseries_rollup_config);
+drop function if exists tsconsole.fresh_query(silver.timeseries_rollup_config);
+drop function if exists tsconsole.gone_query(silver.timeseries_rollup_config);
+
+create or replace function tsconsole.recompute_query(config silver.timeseries_rollup_config, only_series boolean default false) returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -20,9 +26,9 @@ begin
             '(select count(*) from written) as rows_written, (select count(*) from deleted) as rows_deleted',
             tsconsole.series_columns(config),
             tsconsole.pending_table((config).id),
-            tsconsole.stale_parts(config),
-            tsconsole.fresh_query(config),
-            tsconsole.gone_query(config),
+            tsconsole.stale_parts(config, only_series),
+            tsconsole.fresh_query(config, only_series),
+            tsconsole.gone_query(config, only_series),
             tsconsole.qualified_name((config).target_table),
             (config).time_column,
             tsconsole.same_key(config),
@@ -39,8 +45,8 @@ begin
 end;
 $$;
 
-comment on function tsconsole.recompute_query(silver.timeseries_rollup_config) is
-'The statement of a recompute step: aggregates the claimed ranges and series again, writes only rows that differ, deletes rows whose bucket lost its source rows, and queues the changed buckets for the rollups that read this one.
+comment on function tsconsole.recompute_query(silver.timeseries_rollup_config, boolean) is
+'The statement of a recompute step: aggregates the claimed ranges and series again, writes only rows that differ, deletes rows whose bucket lost its source rows, and queues the changed buckets for the rollups that read this one. only_series: nothing that was claimed is of all series; it plans in less time.
 Example: select tsconsole.recompute_query(tsconsole.rollup(''silver.meters_1h''));';
 
 
@@ -64,30 +70,32 @@ comment on function tsconsole.run_uncompiled(text, tsconsole.work_range, tstzmul
 Example: see silver.perform_step.';
 
 
-create or replace function tsconsole.stale_parts(config silver.timeseries_rollup_config) returns text
+create or replace function tsconsole.stale_parts(config silver.timeseries_rollup_config, only_series boolean) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- A bucket with more than a few stale series is read whole. What is frozen ($4) is cut off.
-    return format(
+    return case when not only_series then format(
         'whole as materialized (select coalesce(range_agg(r) - $4, ''{}'') as ranges from ('
         'select tstzrange(lo, hi) as r from claimed where all_series '
         'union all select tstzrange(lo, min(hi)) from (select distinct lo, hi%1$s from claimed where not all_series) b group by lo having count(*) > 5) w), '
         'ranges as materialized (select lower(r) as lo, upper(r) as hi from whole, tsconsole.ranges(whole.ranges) r), '
-        'series as materialized (select distinct lo, hi%1$s from claimed where not all_series and not lo <@ (select ranges from whole) and not lo <@ $4), '
+        'series as materialized (select distinct lo, hi%1$s from claimed where not all_series and not lo <@ (select ranges from whole) and not lo <@ $4), ',
+        tsconsole.series_columns(config))
+    else format('series as materialized (select distinct lo, hi%1$s from claimed where not lo <@ $4), ', tsconsole.series_columns(config)) end
         -- Buckets of a series that follow each other are read in one go.
-        'runs as materialized (select lower(r) as lo, upper(r) as hi%2$s from (select range_agg(tstzrange(lo, hi)) as ranges%1$s from series group by %3$s) g, tsconsole.ranges(g.ranges) r)',
+        || format('runs as materialized (select lower(r) as lo, upper(r) as hi%2$s from (select range_agg(tstzrange(lo, hi)) as ranges%1$s from series group by %3$s) g, tsconsole.ranges(g.ranges) r)',
         tsconsole.series_columns(config), tsconsole.series_columns(config, 'g.d%s'), coalesce(nullif(ltrim(tsconsole.series_columns(config), ', '), ''), '()'));
 end;
 $$;
 
-comment on function tsconsole.stale_parts(silver.timeseries_rollup_config) is
+comment on function tsconsole.stale_parts(silver.timeseries_rollup_config, boolean) is
 'The parts of a recompute statement that sort what was claimed into whole ranges and single series.
-Example: select tsconsole.stale_parts(tsconsole.rollup(''silver.meters_1h''));';
+Example: select tsconsole.stale_parts(tsconsole.rollup(''silver.meters_1h''), false);';
 
 
-create or replace function tsconsole.fresh_query(config silver.timeseries_rollup_config) returns text
+create or replace function tsconsole.fresh_query(config silver.timeseries_rollup_config, only_series boolean) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -95,45 +103,50 @@ begin
     -- One aggregate for each range or series, by index; a plain join would choose a sequential scan. Everything that was
     -- claimed lies in [$1, $2), which is known when the statement is planned: it leaves few partitions to plan for.
     return (
-        select format('select q.* from ranges cross join lateral (%s) q', tsconsole.aggregate_query(config, 'ranges.lo', 'ranges.hi', counted.sql, within.sql, is_bounded := true))
-            || case when tsconsole.series_columns(config) = '' then '' else
-                format(' union all select q.* from runs cross join lateral (%s) q',
-                       tsconsole.aggregate_query(config, 'runs.lo', 'runs.hi', counted.sql, within.sql || tsconsole.same_series(config, 'runs'))) end
+        select concat_ws(' union all ',
+            case when not only_series then
+                format('select q.* from ranges cross join lateral (%s) q',
+                       tsconsole.aggregate_query(config, 'ranges.lo', 'ranges.hi', counted.sql, within.sql, is_bounded := true)) end,
+            case when tsconsole.series_columns(config) <> '' then
+                format('select q.* from runs cross join lateral (%s) q',
+                       tsconsole.aggregate_query(config, 'runs.lo', 'runs.hi', counted.sql, within.sql || tsconsole.same_series(config, 'runs'))) end)
         from (select ', count(*) as ' || tsconsole.read_column(config) as sql) counted,
              (select ' and ' || tsconsole.range_condition(config, 's', '$1', '$2') as sql) within);
 end;
 $$;
 
-comment on function tsconsole.fresh_query(silver.timeseries_rollup_config) is
+comment on function tsconsole.fresh_query(silver.timeseries_rollup_config, boolean) is
 'The part of a recompute statement that aggregates the stale buckets again.
-Example: select tsconsole.fresh_query(tsconsole.rollup(''silver.meters_1h''));';
+Example: select tsconsole.fresh_query(tsconsole.rollup(''silver.meters_1h''), false);';
 
 
-create or replace function tsconsole.gone_query(config silver.timeseries_rollup_config) returns text
+create or replace function tsconsole.gone_query(config silver.timeseries_rollup_config, only_series boolean) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- OFFSET 0: one lookup for each series; joined, a whole partition would be read.
     return (
-        select format('select %1$s from (select %1$s from ranges cross join lateral (select %1$s from %2$s t where %3$s) t%4$s) t where not exists (select from fresh f where %5$s)',
-            tsconsole.column_list(keys.names, 't.%I'),
-            tsconsole.qualified_name((config).target_table),
-            tsconsole.range_condition(config, 't', 'ranges.lo', 'ranges.hi') || within.sql,
-            case when tsconsole.series_columns(config) = '' then '' else
-                format(' union all select %1$s from series cross join lateral (select %1$s from %2$s t where t.%3$I = %4$s%5$s%6$s offset 0) t',
-                    tsconsole.column_list(keys.names, 't.%I'), tsconsole.qualified_name((config).target_table),
-                    (config).time_column, tsconsole.axis_to_column(config, 'series.lo'),
-                    within.sql, tsconsole.stored_series_by_index(config)) end,
+        select format('select %1$s from (%2$s) t where not exists (select from fresh f where %3$s)', keys.columns,
+            concat_ws(' union all ',
+                case when not only_series then
+                    format('select %1$s from ranges cross join lateral (select %1$s from %2$s t where %3$s) t', keys.columns,
+                        tsconsole.qualified_name((config).target_table),
+                        tsconsole.range_condition(config, 't', 'ranges.lo', 'ranges.hi') || within.sql) end,
+                case when tsconsole.series_columns(config) <> '' then
+                    format('select %1$s from series cross join lateral (select %1$s from %2$s t where t.%3$I = %4$s%5$s%6$s offset 0) t', keys.columns,
+                        tsconsole.qualified_name((config).target_table),
+                        (config).time_column, tsconsole.axis_to_column(config, 'series.lo'),
+                        within.sql, tsconsole.stored_series_by_index(config)) end),
             tsconsole.same_key(config))
-        from (select tsconsole.key_columns(config) as names) keys,
+        from (select tsconsole.column_list(tsconsole.key_columns(config), 't.%I') as columns) keys,
              (select ' and ' || tsconsole.range_condition(config, 't', '$1', '$2') as sql) within);
 end;
 $$;
 
-comment on function tsconsole.gone_query(silver.timeseries_rollup_config) is
+comment on function tsconsole.gone_query(silver.timeseries_rollup_config, boolean) is
 'The part of a recompute statement that finds stored rows whose bucket has no source rows any more.
-Example: select tsconsole.gone_query(tsconsole.rollup(''silver.meters_1h''));';
+Example: select tsconsole.gone_query(tsconsole.rollup(''silver.meters_1h''), false);';
 
 
 create or replace function tsconsole.stored_series_by_index(config silver.timeseries_rollup_config) returns text

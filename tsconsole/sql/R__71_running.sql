@@ -86,7 +86,8 @@ select s.rollup_id, c.source_table, c.target_table, w.work, s.worker_pid,
        tsconsole.cancel_obstacle(s.worker_pid) as cancel_obstacle
 from tsconsole.running_steps() s
 join silver.timeseries_rollup_config c on c.id = s.rollup_id
-cross join lateral (select tsconsole.claimed_work(s.rollup_id, s.worker_pid) as work) w
+-- OFFSET 0: asked once for each step, which may end meanwhile.
+cross join lateral (select tsconsole.claimed_work(s.rollup_id, s.worker_pid) as work offset 0) w
 cross join lateral tsconsole.step_range(c, w.work, s.worker_pid) r
 left join pg_stat_activity a on a.pid = s.worker_pid
 where w.work is not null
