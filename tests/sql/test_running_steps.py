@@ -249,3 +249,9 @@ def test_backfill_rate_and_estimate(db: psycopg.Connection) -> None:
     assert remaining.total_seconds() > 0 and rate > 0
     run(db)
     assert db.execute(query).fetchone()[:2] == (None, None)
+
+
+def test_the_work_of_a_step_is_asked_for_once(db: psycopg.Connection) -> None:
+    """Asked again for each column, it was null in a row whose step ended between two of them."""
+    plan = db.execute("explain (verbose) select * from silver.timeseries_running_steps").fetchall()
+    assert sum(line.count("claimed_work(") for (line,) in plan) == 1
