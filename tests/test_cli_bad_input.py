@@ -236,3 +236,14 @@ def test_no_right_to_create_or_to_read(
     ended = cli(*creation, "--dsn", make_conninfo(database, user=poor_role))
     assert is_refused(ended, "silver", "grant create")
     assert db.execute("select count(*) from silver.timeseries_rollup_config").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("words", "help_text"),
+    [(("worker", "--once"), "`tsconsole worker --help`"), (("--once",), "`tsconsole --help`")],
+)
+def test_an_option_that_is_not_known(
+    cli: CommandLine, words: tuple[str, ...], help_text: str
+) -> None:
+    """The help that is named is the one that lists what there is."""
+    assert is_refused(cli(*words), "unrecognized arguments: --once", help_text)

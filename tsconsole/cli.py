@@ -88,6 +88,13 @@ class Parser(argparse.ArgumentParser):
             self.description = self.command.description
         return super().format_help()
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Refuse what a command does not know where its own help is named."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown and self.command is not None:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end."""
         self.exit(BAD_INPUT, f"tsconsole: {message}.\n  hint: See `{self.prog} --help`.\n")
