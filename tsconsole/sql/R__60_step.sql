@@ -32,6 +32,7 @@ declare
     result silver.step_result;
     work text;
     is_prepared boolean;
+    tried text[] := '{}';
     outcome text := 'idle';
 begin
     perform tsconsole.check_isolation();
@@ -50,6 +51,8 @@ begin
         is_prepared := prepared_work is not null
             and not exists (select from tsconsole.prepared_source p where p.source_table = config.source_table);
         prepared_work := null;
+        -- What another session is at is not tried twice.
+        continue when work = any (tried) and outcome <> 'idle';
         if not is_prepared and not tsconsole.has_work(config, work, as_of) then
             perform tsconsole.forget_vanished(config);
             continue;
@@ -59,6 +62,7 @@ begin
             continue;
         end if;
         result := tsconsole.try_work(config.id, work, is_prepared);
+        tried := tried || work;
         if result.outcome in ('done', 'failed') then
             return result;
         elsif result.outcome <> 'idle' then
