@@ -109,3 +109,21 @@ def test_workers_that_share_a_backfill_do_not_wait_to_sum_up_their_runs(
     )
     assert summed_up[0][1:] == logged[0][1:]
     assert summed_up[0][1] >= 4
+
+
+def test_a_partition_that_goes_while_retention_waits_for_it(
+    db: psycopg.Connection, connect: Connect
+) -> None:
+    """It was there when it was looked for, and has been detached when its lock is had."""
+    make_readings(db)
+    create(db, "raw.readings", "readings_1h", "1 hour", chunk_interval="1 day")
+    run(db)
+    first = connect(autocommit=False)
+    day = "silver.readings_1h_p20250301"
+    first.execute(f"alter table silver.readings_1h detach partition {day}")
+    retire = (
+        f"select tsconsole.retire_partition('silver.readings_1h', '{day}', '2025-03-01Z', "
+        "'2025-03-02Z', 'drop')"
+    )
+    said = meanwhile(db, connect, first, retire)
+    assert said == [("another session has taken it away meanwhile",)]

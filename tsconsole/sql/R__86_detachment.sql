@@ -45,6 +45,12 @@ begin
                 end if;
             when sqlstate 'TS005' then
                 return sqlerrm;
+            when undefined_table then
+                -- Between the look and the lock.
+                if exists (select from pg_inherits i where i.inhrelid = partition and i.inhparent = parent) then
+                    raise;
+                end if;
+                return 'another session has taken it away meanwhile';
         end;
     end loop;
     return 'it is in use: its lock was not to be had in 200 ms' || case when may_wait then ', three times' else '' end;
