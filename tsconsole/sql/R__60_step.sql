@@ -32,7 +32,7 @@ declare
     result silver.step_result;
     work text;
     is_prepared boolean;
-    tried text[] := '{}';
+    tried text[] := array[]::text[];
     outcome text := 'idle';
 begin
     perform tsconsole.check_isolation();
