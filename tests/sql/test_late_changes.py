@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 import pytest
 from sql.support import assert_same, call_run, clear_of_midnight, create, perform, value
@@ -211,8 +213,29 @@ def test_a_late_series_is_read_by_an_index_on_dimension_and_time(db: psycopg.Con
     assert any("(device IS NULL)" in condition for condition in conditions), lines
 
 
+def recompute_plan(db: psycopg.Connection, target: str, only_series: bool) -> list[str]:
+    """Run the statement of a recompute step on all that is pending; the lines of its plan."""
+    query, pending = db.execute(
+        "select tsconsole.recompute_query(c, %s), tsconsole.pending_table(c.id) "
+        "from silver.timeseries_rollup_config c where c.target_table = %s::regclass",
+        [only_series, target],
+    ).fetchall()[0]
+    entries, lo, hi = db.execute(
+        f"select array_agg(ctid)::text, min(lo)::text, max(hi)::text from {pending}"
+    ).fetchall()[0]
+    for place, text in {
+        "$1": f"timestamptz '{lo}'",
+        "$2": f"timestamptz '{hi}'",
+        "$3": f"'{entries}'::tid[]",
+        "$4": "tstzmultirange '{}'",
+    }.items():
+        query = query.replace(place, text)
+    return [line for (line,) in db.execute("explain (analyze, costs off) " + query).fetchall()]
+
+
+@pytest.mark.parametrize("only_series", [False, True])
 def test_a_late_series_is_looked_up_in_the_target_by_its_unique_index(
-    db: psycopg.Connection,
+    db: psycopg.Connection, only_series: bool
 ) -> None:
     """For each bucket of it, not read among all the series of that bucket."""
     db.execute(
@@ -226,21 +249,7 @@ def test_a_late_series_is_looked_up_in_the_target_by_its_unique_index(
     perform(db)
     db.execute(f"analyze silver.r; insert into raw.src select {AGO} + i * interval '1 hour', 7 "
                "from generate_series(0, 19) i")  # fmt: skip
-    query, pending = db.execute(
-        "select tsconsole.recompute_query(c), tsconsole.pending_table(c.id) "
-        "from silver.timeseries_rollup_config c"
-    ).fetchall()[0]
-    entries, lo, hi = db.execute(
-        f"select array_agg(ctid)::text, min(lo)::text, max(hi)::text from {pending}"
-    ).fetchall()[0]
-    for place, text in {
-        "$1": f"timestamptz '{lo}'",
-        "$2": f"timestamptz '{hi}'",
-        "$3": f"'{entries}'::tid[]",
-        "$4": "tstzmultirange '{}'",
-    }.items():
-        query = query.replace(place, text)
-    lines = [line for (line,) in db.execute("explain (analyze, costs off) " + query).fetchall()]
+    lines = recompute_plan(db, "silver.r", only_series)
     read_in_vain = [int(line.split(":")[1]) for line in lines if "Rows Removed by" in line]
     assert sum(read_in_vain) <= 100, lines
 
@@ -291,10 +300,10 @@ def test_a_series_that_sends_a_day_late_is_read_in_one_go(db: psycopg.Connection
         f"insert into raw.src select {AGO} + i * interval '30 minutes', device, i "
         "from generate_series(0, 47) i, unnest('{0,null}'::integer[]) device where i / 12 <> 2"
     )
-    [query] = db.execute(
-        "select tsconsole.work_query(tsconsole.rollup('silver.by_device'), 'recompute')"
-    ).fetchone() or [""]
-    assert "runs" in query
+    with db.transaction(force_rollback=True):
+        plan = recompute_plan(db, "silver.by_device", only_series=True)
+    runs = [line for line in plan if "CTE Scan on runs" in line]
+    assert len(runs) == 1 and re.search(r"rows=4(\.00)? loops=1\b", runs[0]), plan
     assert [step["rows_written"] for step in call_run(db, "silver.by_device")] == [36]
     assert unequal(db, bucket, "by_device") == 0
 
@@ -313,7 +322,7 @@ def test_a_few_late_series_take_a_shorter_statement(
         f"insert into raw.src select {AGO} + i * interval '1 hour', device, 7 "
         f"from generate_series(1, {devices}) device, generate_series(1, {buckets}) i"
     )
-    # The last of them loses a series that was there, so that its row has to go.
+    # Another bucket loses a series, whose row has to go.
     db.execute(f"delete from raw.src where device = 2 and ts < {AGO} + interval '1 hour'")
     if invalidated:
         db.execute(f"select silver.invalidate('silver.by_device', {AGO}, {AGO} + interval '1 h')")
@@ -340,3 +349,19 @@ def test_what_history_kept_back_is_done_when_its_rows_are_gone(db: psycopg.Conne
     left = "select pending_ranges from silver.timeseries_operations_monitor"
     assert value(db, left) == 0
     assert value(db, "select count(*) from silver.r_live") == 0
+
+
+def test_a_few_late_rows_look_at_no_list_of_all_partitions(db: psycopg.Connection) -> None:
+    """A target may have thousands; those of single series are found by what is written to them."""
+    bucket = make(db, "timestamptz", partitioned=False)
+    db.execute(
+        "alter function tsconsole.partitions(regclass) rename to listed;"
+        "create function tsconsole.partitions(parent regclass) returns table "
+        "(partition regclass, range_start timestamptz, range_end timestamptz) language plpgsql "
+        "as $$ begin perform set_config('test.listed', parent::text, false); "
+        "return query select * from tsconsole.listed(parent); end $$"
+    )
+    db.execute(f"insert into raw.src select {AGO} + interval '3 hours', 1, 5")
+    assert [step["outcome"] for step in call_run(db, "silver.by_device")] == ["done"]
+    assert unequal(db, bucket, "by_device") == 0
+    assert value(db, "select current_setting('test.listed', true)") is None

@@ -141,12 +141,12 @@ comment on function tsconsole.say_what_is_covered(silver.timeseries_rollup_confi
 Example: select tsconsole.say_what_is_covered(tsconsole.rollup(''silver.meters_1h''), ''2026-01-01 10:20'', ''2026-01-02'');';
 
 
-create or replace function tsconsole.sum_up_pending(config silver.timeseries_rollup_config) returns tsconsole.waiting_summary
+create or replace function tsconsole.sum_up_pending(config silver.timeseries_rollup_config) returns tsconsole.summary_of_pending
 language plpgsql stable strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    summary tsconsole.waiting_summary;
+    summary tsconsole.summary_of_pending;
 begin
     -- What lies above the watermark is no debt: the frontier will compute it anyway.
     execute format('select (select count(*) from (select from %1$s p where p.lo < $1 limit 100000) q), (select sum(p.hi - p.lo) from %1$s p where p.kind = ''h'')',
@@ -155,7 +155,7 @@ begin
     return summary;
 exception when undefined_table then
     -- The rollup is being dropped.
-    return row(0, null)::tsconsole.waiting_summary;
+    return row(0, null)::tsconsole.summary_of_pending;
 end;
 $$;
 

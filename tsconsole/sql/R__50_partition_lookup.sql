@@ -75,7 +75,7 @@ declare
     is_narrow boolean;
     present tstzmultirange;
 begin
-    select count(*) <= 9 and bool_and(upper(r) - lower(r) <= 9 * (config).chunk_interval) into is_narrow from unnest(wanted) r;
+    select count(*) <= 9 and coalesce(bool_and(upper(r) - lower(r) <= 9 * (config).chunk_interval), true) into is_narrow from unnest(wanted) r;
     if is_narrow then
         select range_agg(tstzrange(p.range_start, p.range_end)) into present
         from unnest(wanted) r cross join lateral tsconsole.partitions_between(config, lower(r), upper(r)) p

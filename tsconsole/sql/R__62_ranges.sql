@@ -243,6 +243,7 @@ begin
     -- The step looks into every partition from the first to the last of them, and locks it.
     range.only_series := coalesce(range.only_series and last_lo < range.lo + 500 * (config).chunk_interval, false);
     range.data_from := range.lo;
+    range.hi := least(range.hi, (config).last_processed_time);
     return range;
 end;
 $$;

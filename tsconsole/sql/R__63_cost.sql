@@ -112,7 +112,9 @@ declare
     width  float8;
     widest float8;
 begin
-    model := case when model.runs is null then tsconsole.cost_model(config, work) else model end;
+    if model.runs is null then
+        model := tsconsole.cost_model(config, work);
+    end if;
     if model.runs = 0 then
         width := tsconsole.first_window(config);
         widest := 4 * width;

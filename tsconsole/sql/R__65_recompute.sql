@@ -74,24 +74,27 @@ create or replace function tsconsole.stale_parts(config silver.timeseries_rollup
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    dimensions text := tsconsole.series_columns(config);
 begin
-    -- A bucket with more than a few stale series is read whole. What is frozen ($4) is cut off.
-    return case when not only_series then format(
-        'whole as materialized (select coalesce(range_agg(r) - $4, ''{}'') as ranges from ('
-        'select tstzrange(lo, hi) as r from claimed where all_series '
-        'union all select tstzrange(lo, min(hi)) from (select distinct lo, hi%1$s from claimed where not all_series) b group by lo having count(*) > 5) w), '
-        'ranges as materialized (select lower(r) as lo, upper(r) as hi from whole, tsconsole.ranges(whole.ranges) r), '
-        'series as materialized (select distinct lo, hi%1$s from claimed where not all_series and not lo <@ (select ranges from whole) and not lo <@ $4), ',
-        tsconsole.series_columns(config))
-    else format('series as materialized (select distinct lo, hi%1$s from claimed where not lo <@ $4), ', tsconsole.series_columns(config)) end
-        -- Buckets of a series that follow each other are read in one go.
-        || format('runs as materialized (select lower(r) as lo, upper(r) as hi%2$s from (select range_agg(tstzrange(lo, hi)) as ranges%1$s from series group by %3$s) g, tsconsole.ranges(g.ranges) r)',
-        tsconsole.series_columns(config), tsconsole.series_columns(config, 'g.d%s'), coalesce(nullif(ltrim(tsconsole.series_columns(config), ', '), ''), '()'));
+    -- A bucket with more than a few stale series is read whole. What is frozen ($4) is cut off. Buckets of a series that
+    -- follow each other are read in one go.
+    return concat_ws(', ',
+        case when not only_series then format(
+            'whole as materialized (select coalesce(range_agg(r) - $4, ''{}'') as ranges from ('
+            'select tstzrange(lo, hi) as r from claimed where all_series '
+            'union all select tstzrange(lo, min(hi)) from (select distinct lo, hi%1$s from claimed where not all_series) b group by lo having count(*) > 5) w), '
+            'ranges as materialized (select lower(r) as lo, upper(r) as hi from whole, tsconsole.ranges(whole.ranges) r)', dimensions) end,
+        case when dimensions <> '' then format(
+            'series as materialized (select distinct lo, hi%1$s from claimed where not lo <@ $4%2$s), '
+            'runs as materialized (select lower(r) as lo, upper(r) as hi%3$s from (select range_agg(tstzrange(lo, hi)) as ranges%1$s from series group by %4$s) g, tsconsole.ranges(g.ranges) r)',
+            dimensions, case when not only_series then ' and not all_series and not lo <@ (select ranges from whole)' end,
+            tsconsole.series_columns(config, 'g.d%s'), ltrim(dimensions, ', ')) end);
 end;
 $$;
 
 comment on function tsconsole.stale_parts(silver.timeseries_rollup_config, boolean) is
-'The parts of a recompute statement that sort what was claimed into whole ranges and single series.
+'The parts of a recompute statement that sort what was claimed into whole ranges, single series, and runs of their buckets.
 Example: select tsconsole.stale_parts(tsconsole.rollup(''silver.meters_1h''), false);';
 
 

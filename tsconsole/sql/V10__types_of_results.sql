@@ -8,9 +8,9 @@ create type tsconsole.step_model as (
 comment on type tsconsole.step_model is
 'What the last runs of a kind of work teach about the next one; tsconsole.cost_model says what each field is.';
 
-create type tsconsole.waiting_summary as (ranges bigint, history_left interval);
+create type tsconsole.summary_of_pending as (ranges bigint, history_left interval);
 
-comment on type tsconsole.waiting_summary is
+comment on type tsconsole.summary_of_pending is
 'How much of a rollup waits to be computed; tsconsole.sum_up_pending says what each field is.';
 
 -- Whether all that was claimed is single series, a few in each bucket: that takes a shorter statement.
