@@ -13,7 +13,7 @@ from sql.support import create, create_ladder, make_readings, run
 from tsconsole import operations
 from tsconsole.database import Settings, connected
 from tsconsole.models import DataSeries
-from tsconsole.presentation.explorer import View, Window, first_window
+from tsconsole.models.explorer import View, Window, first_window
 
 pytestmark = pytest.mark.sql
 

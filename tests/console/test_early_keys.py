@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
 
@@ -100,63 +102,70 @@ async def test_no_page_is_turned_where_there_is_no_room(
         assert app.screen is screen
 
 
+SPECIAL = ("tab", "enter", "ctrl+u", "escape")
+
+
 def burst(app: Any, *keys: str) -> None:
-    """Keys that come all at once."""
-    for key in keys:
-        for one in [key] if len(key) == 1 or key in KEYS else list(key):
-            app._driver.send_message(Key(_character_to_key(one) if len(one) == 1 else one,
-                                         one if len(one) == 1 else None))  # fmt: skip
+    """Keys and texts that come all at once."""
+    for words in keys:
+        for key in [words] if words in SPECIAL else words:
+            character = key if len(key) == 1 else None
+            name = _character_to_key(key) if character else key
+            app._driver.send_message(Key(name, character))
 
 
-KEYS = ("tab", "enter", "ctrl+u", "escape")
+@asynccontextmanager
+async def at_monitor(console: MakeConsole) -> AsyncIterator[tuple[Any, Operator]]:
+    """A console that shows its monitor, and its operator."""
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        operator = Operator(app, pilot)
+        await operator.at_monitor()
+        yield app, operator
+
+
+async def form_of(app: Any, operator: Operator) -> Any:
+    """The form for a new rollup, once all that was typed has reached it."""
+    await operator.until(lambda: isinstance(app.screen, CreateScreen) and not app._early)
+    return app.screen.form
 
 
 async def test_what_is_typed_at_once_is_where_it_was_meant_to_be(
     console: MakeConsole, billing: psycopg.Connection
 ) -> None:
-    app = console()
-    async with app.run_test(size=(80, 24)) as pilot:
-        operator = Operator(app, pilot)
-        await operator.at_monitor()
+    async with at_monitor(console) as (app, operator):
         # Before the form is there, before it knows the tables, before it knows the columns.
         burst(app, "n", "raw.billing", "enter", "tab", "tab", "ctrl+u", "1h,1d", "tab", "ctrl+u",
               "gold.fast")  # fmt: skip
-        await operator.until(lambda: isinstance(app.screen, CreateScreen))
-        screen: Any = app.screen
-        await operator.until(lambda: not app._early and screen.form.target == "gold.fast")
-        assert (screen.form.source, screen.form.intervals) == ("raw.billing", "1h,1d")
+        form = await form_of(app, operator)
+        await operator.until(lambda: form.target == "gold.fast")
+        assert (form.source, form.intervals) == ("raw.billing", "1h,1d")
 
 
 async def test_what_is_pasted_is_where_it_was_meant_to_be(
     console: MakeConsole, billing: psycopg.Connection
 ) -> None:
-    app = console()
-    async with app.run_test(size=(80, 24)) as pilot:
-        operator = Operator(app, pilot)
-        await operator.at_monitor()
+    async with at_monitor(console) as (app, operator):
         burst(app, "n", "raw.billing", "enter", "tab", "tab", "ctrl+u")
-        driver: Any = app._driver
-        driver.send_message(Paste("1h,1d"))
+        app._driver.send_message(Paste("1h,1d"))
         burst(app, "tab")
-        await operator.until(lambda: isinstance(app.screen, CreateScreen))
-        screen: Any = app.screen
-        await operator.until(lambda: not app._early and screen.form.source is not None)
-        await operator.until(lambda: screen.form.intervals == "1h,1d")
+        form = await form_of(app, operator)
+        await operator.until(lambda: form.intervals == "1h,1d")
+        assert form.source == "raw.billing"
 
 
 async def test_going_back_waits_for_no_server(
     console: MakeConsole, billing: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def silent(*_: Any) -> Any:
+    asked: list[object] = []
+
+    async def silent(*_: object) -> None:
+        asked.append(_)
         await asyncio.Event().wait()
 
     monkeypatch.setattr(operations, "source_tables", silent)
-    app = console()
-    async with app.run_test(size=(80, 24)) as pilot:
-        operator = Operator(app, pilot)
-        await operator.at_monitor()
+    async with at_monitor(console) as (app, operator):
         begin = monotonic()
         burst(app, "n", "escape")
-        await operator.until(lambda: app.screen is not operator.app.screen_stack[1])
-        await operator.until(lambda: len(app.screen_stack) == 2 and not app._early)
+        await operator.until(lambda: asked and not app._early and len(app.screen_stack) == 2)
         assert monotonic() - begin < LONGEST

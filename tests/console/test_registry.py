@@ -127,7 +127,7 @@ def test_what_changes_the_database_says_so() -> None:
         "actions.action",
         "presentation.create_form",
         "actions.explanations",
-        "presentation.explorer",
+        "models.explorer",
         "presentation.export",
         "presentation.filtering",
         "formatting",

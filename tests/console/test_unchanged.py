@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -73,7 +72,7 @@ async def watched(make: MakeConsole, lower: str = "4", **options: Any) -> AsyncI
     async with app.run_test(size=(140, 45)) as pilot:
         operator = Operator(app, pilot)
         await operator.at_rollups()
-        app.screen.poller.hold()  # type: ignore[attr-defined]
+        operator.monitor.poller.hold()
         await operator.press(lower)
         await operator.until(lambda: operator.monitor.panes[int(lower)].table.row_count)
         await pilot.pause(0.1)
@@ -181,8 +180,8 @@ async def test_a_part_of_the_screen_is_drawn_as_all_of_it_is(ill: MakeConsole) -
     async with watched(ill) as monitor:
         ours = monitor.screen._compositor
         assert isinstance(ours, LinesOnly)
-        textuals = copy.copy(ours)
-        textuals.__class__ = Compositor  # type: ignore[assignment]
+        textuals = Compositor()
+        vars(textuals).update(vars(ours))
         for y in range(45):
             for height in (1, 4):
                 crop = Region(3, y, 20, height).intersection(ours.size.region)

@@ -17,6 +17,8 @@ from tsconsole.models import (
     IndexProgress,
     MaintenanceTask,
     PlannedTask,
+    RemovedJob,
+    ScheduledJob,
 )
 
 _ELSEWHERE = (
@@ -111,12 +113,8 @@ async def schedule_jobs(connection: Connection, report: Report) -> Result:
     text = "\n".join(
         f"{job.outcome:10} {job.job_name}  {job.schedule}  {job.command}" for job in jobs
     )
-    if any(job.outcome == "elsewhere" for job in jobs):
-        statements = "\n\n".join(job.statement for job in jobs)
-        return Result(
-            spoken(_ELSEWHERE),
-            "warning", statements,
-        )  # fmt: skip
+    if elsewhere := _run_elsewhere(jobs):
+        return elsewhere
     changed = [job for job in jobs if job.outcome != "unchanged"]
     words = f"{len(changed)} of {len(jobs)} jobs made or changed" if changed else "nothing changed"
     return Result(words, text=text)
@@ -126,14 +124,17 @@ async def unschedule_jobs(connection: Connection, report: Report) -> Result:
     """Take our jobs out of pg_cron."""
     jobs = await operations.unschedule_jobs(connection)
     text = "\n".join(f"{job.outcome:10} {job.job_name}" for job in jobs)
-    if any(job.outcome == "elsewhere" for job in jobs):
-        statements = "\n\n".join(job.statement for job in jobs)
-        return Result(
-            spoken(_ELSEWHERE),
-            "warning", statements,
-        )  # fmt: skip
+    if elsewhere := _run_elsewhere(jobs):
+        return elsewhere
     removed = sum(job.outcome == "removed" for job in jobs)
     return Result(f"{removed} jobs removed", text=text)
+
+
+def _run_elsewhere(jobs: Sequence[ScheduledJob] | Sequence[RemovedJob]) -> Result | None:
+    """What is left to the operator when pg_cron lives in another database."""
+    if not any(job.outcome == "elsewhere" for job in jobs):
+        return None
+    return Result(spoken(_ELSEWHERE), "warning", "\n\n".join(job.statement for job in jobs))
 
 
 def follow_advice(settings: Settings, advice: IndexAdvice) -> Work:

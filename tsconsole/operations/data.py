@@ -8,8 +8,8 @@ from typing import Any
 from psycopg import sql
 
 from tsconsole.models import DataLevel, DataPoint, DataSeries
+from tsconsole.models.explorer import Choice, View, choose_level
 from tsconsole.operations.calls import Connection, fetch, fetch_values, operation
-from tsconsole.presentation.explorer import Choice, View, choose_level
 
 ORIGIN = datetime(2000, 1, 3, tzinfo=timezone.utc)
 """What buckets are counted from when some of a level are put together."""

@@ -19,7 +19,7 @@ from tsconsole.background.operation import Connection
 from tsconsole.errors import OperationError
 from tsconsole.formatting import ABSENT, moment
 from tsconsole.models import DataLevel, DataSeries
-from tsconsole.presentation.explorer import View, Window, first_window
+from tsconsole.models.explorer import View, Window, first_window
 from tsconsole.presentation.export import as_csv, as_tabs, parse_range, span_words
 from tsconsole.screens.ask import AskScreen
 from tsconsole.screens.base import bindings

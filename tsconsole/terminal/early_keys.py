@@ -63,6 +63,7 @@ class EarlyKeys(App[int]):
                 await super().on_event(key)
                 self._early.popleft()
         except Exception as error:
+            # A task of its own: Textual would not hear of it, and the console would go on deaf.
             self._early.clear()
             self._handle_exception(error)
 

@@ -9,7 +9,7 @@ from textual.color import Color
 
 from tsconsole.formatting import short_number
 from tsconsole.models import DataPoint, DataSeries
-from tsconsole.presentation.explorer import Window
+from tsconsole.models.explorer import Window
 from tsconsole.themes import palette
 from tsconsole.widgets.plot import Plot
 

@@ -1,4 +1,4 @@
-"""What the data explorer shows: a range of time, and the level of a ladder that suits it."""
+"""What the data explorer asks for: a range of time, and the level of a ladder that suits it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from tsconsole.models import DataLevel
+from tsconsole.models.data import DataLevel
 
 SHORTEST = timedelta(seconds=10)
 LONGEST = timedelta(days=36525)
