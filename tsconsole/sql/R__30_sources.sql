@@ -40,20 +40,34 @@ comment on function tsconsole.columns(regclass) is
 Example: select column_name, data_type from tsconsole.columns(''raw.readings'');';
 
 
-create or replace function tsconsole.base_type(relation regclass, column_name text) returns oid
+create or replace function tsconsole.base_type(type_id oid) returns oid
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    base oid;
-    below oid := (select a.atttypid from pg_attribute a
-                  where a.attrelid = relation and a.attname = base_type.column_name and a.attnum > 0 and not a.attisdropped);
+    base  oid;
+    below oid := type_id;
 begin
     while below <> 0 loop
         base := below;
         below := (select t.typbasetype from pg_type t where t.oid = base);
     end loop;
     return base;
+end;
+$$;
+
+comment on function tsconsole.base_type(oid) is
+'The type below a domain, however many domains lie between; another type is its own.
+Example: select tsconsole.base_type(''information_schema.cardinal_number''::regtype)::regtype;';
+
+
+create or replace function tsconsole.base_type(relation regclass, column_name text) returns oid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return tsconsole.base_type((select a.atttypid from pg_attribute a
+        where a.attrelid = relation and a.attname = base_type.column_name and a.attnum > 0 and not a.attisdropped));
 end;
 $$;
 

@@ -103,14 +103,10 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    base oid := split_part(data_type, ' collate ', 1)::regtype;
-    below oid := base;
+    declared oid := split_part(data_type, ' collate ', 1)::regtype;
+    base     oid := tsconsole.base_type(declared);
 begin
-    while below <> 0 loop
-        base := below;
-        below := (select t.typbasetype from pg_type t where t.oid = base);
-    end loop;
-    return case when base = split_part(data_type, ' collate ', 1)::regtype then data_type
+    return case when base = declared then data_type
                 else format_type(base, -1) || substring(data_type from ' collate .*$|$') end;
 end;
 $$;
