@@ -116,11 +116,12 @@ left join (
     select distinct on (t.rollup_id) t.* from tsconsole.retry t order by t.rollup_id, t.gave_up_at nulls last, t.next_retry_time) w on w.rollup_id = c.id
 left join silver.timeseries_error_log e on e.id = w.error_id
 join tsconsole.recent_runs runs on runs.rollup_id = c.id
-left join lateral (
-    select sum(l.rows_written + l.rows_deleted) filter (where l.work = 'recompute' and l.end_time > clock_timestamp() - interval '10 minutes') as rows
-    from (select * from silver.timeseries_refresh_log l
-          -- Most have no late rows; not clock_timestamp(), which would be asked of each run.
-          where l.rollup_id = c.id and runs.last_late_end > statement_timestamp() - interval '10 minutes' order by l.id desc limit 20) l) late on true
+left join tsconsole.prepared_source ddl on ddl.source_table = c.source_table
+-- Most have no late rows, and then the log is not looked at.
+cross join lateral (
+    select case when runs.last_late_end > clock_timestamp() - interval '10 minutes' then (
+        select sum(l.rows_written + l.rows_deleted) filter (where l.work = 'recompute' and l.end_time > clock_timestamp() - interval '10 minutes')
+        from (select * from silver.timeseries_refresh_log l where l.rollup_id = c.id order by l.id desc limit 20) l) end as rows) late
 left join lateral (
     select x.error_timestamp, x.error_message from silver.timeseries_error_log x
     where x.rollup_id = c.id and x.work <> 'maintenance' order by x.id desc limit 1) past on true
@@ -168,8 +169,8 @@ cross join lateral (
         -- Null for a table that is gone, and a tenth of what a look into pg_class takes.
         case when pg_table_is_visible(c.source_table) is null then 'source ' || c.source_name
              when pg_table_is_visible(c.target_table) is null then 'target ' || c.target_name end as gone,
-        (select format('stopped for DDL on %1$s since %2$s ago: call silver.refresh_source(''%1$s'')', tsconsole.qualified_name(p.source_table), tsconsole.in_words(clock_timestamp() - p.prepared_at))
-         from tsconsole.prepared_source p where p.source_table = c.source_table) as prepared,
+        case when ddl.prepared_at is not null then format('stopped for DDL on %1$s since %2$s ago: call silver.refresh_source(''%1$s'')',
+            tsconsole.qualified_name(c.source_table), tsconsole.in_words(clock_timestamp() - ddl.prepared_at)) end as prepared,
         clock_timestamp() - r.started_at as ran,
         clock_timestamp() - greatest(c.last_refresh_time, c.created_at) as idle,
         -- A level above waits for the history of the one below.
