@@ -66,6 +66,15 @@ def test_a_ladder_with_retention_for_each_level() -> None:
     assert request.retention_periods == ("7 days", "1 years", None)
 
 
+def test_widths_without_commas_are_a_ladder_and_never_one_odd_width() -> None:
+    request = create("raw.a", "silver.a", "--ladder", "5m 1h 1d")
+    assert isinstance(request, LadderRequest)
+    assert request.rollup_intervals == ("5 minutes", "1 hours", "1 days")
+    with pytest.raises(ArgumentError, match="is 2 intervals; expected one") as refused:
+        create("raw.a", "silver.a", "5m 1h")
+    assert "--ladder 5m,1h" in str(refused.value.hint)
+
+
 def test_measures_of_columns_with_an_equals_sign() -> None:
     request = create("raw.a", "silver.a", "1h", "--measure", "a=b=min, max", "--measure", "c=last")
     assert request.measures == {"a=b": ("min", "max"), "c": ("last",)}

@@ -33,6 +33,27 @@ def test_short_spellings_are_postgresql_s(written: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("5m", ["5m"]),
+        ("1m, 1h,1d", ["1m", "1h", "1d"]),
+        ("5m 1h 1d", ["5m", "1h", "1d"]),
+        ("15 minutes 1 hour 1 mon", ["15 minutes", "1 hour", "1 mon"]),
+        ("1h30m 1d12h", ["1h30m", "1d12h"]),
+        ("1h 1h", ["1h", "1h"]),
+        ("1 day 2 hours", ["1 day 2 hours"]),
+        ("5m 01:00:00", ["5m 01:00:00"]),
+        ("5 parsecs 1h", ["5 parsecs 1h"]),
+        (" , ", []),
+    ],
+)
+def test_a_unit_that_is_not_smaller_begins_the_next_interval(
+    written: str, meant: list[str]
+) -> None:
+    assert intervals.interval_list(written) == meant
+
+
+@pytest.mark.parametrize(
     ("text", "short"),
     [
         ("01:00:00", "1 h"),

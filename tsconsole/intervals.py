@@ -20,6 +20,8 @@ _UNITS = {
     "mo": "months",
     "y": "years",
 }
+_SIZES = {unit.removesuffix("s"): size for size, unit in enumerate(dict.fromkeys(_UNITS.values()))}
+"""The units from the smallest up."""
 _SHORT = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
 _CLOCK = re.compile(r"^(-?)(\d+):(\d\d):(\d\d(?:\.\d+)?)$")
 
@@ -41,6 +43,31 @@ def interval_text(text: str) -> str:
         parts.append(f"{match[1]} {unit}")
         position = match.end()
     return " ".join(parts) or text.strip()
+
+
+def interval_list(text: str) -> list[str]:
+    """The intervals of a list: commas part them, and so does a unit that is not smaller than the
+    one before it, because nobody writes a day and an hour as `1h 1d`.
+
+    >>> interval_list("1m, 1h,1d"), interval_list("5m 1h 1d"), interval_list("1h 30m, 1 day")
+    (['1m', '1h', '1d'], ['5m', '1h', '1d'], ['1h 30m', '1 day'])
+    """
+    return [width for part in text.split(",") for width in _parted(part.strip()) if width]
+
+
+def _parted(text: str) -> list[str]:
+    """A part between two commas, where a unit follows that is not smaller than the last."""
+    starts, smallest, position = [0], len(_SIZES), 0
+    while position < len(text):
+        match = _SHORT.match(text, position)
+        unit = match[2].lower() if match else ""
+        size = _SIZES.get(_UNITS.get(unit, unit).removesuffix("s"))
+        if match is None or size is None:
+            return [text]
+        if size >= smallest:
+            starts.append(position)
+        smallest, position = size, match.end()
+    return [text[a:b].strip() for a, b in zip(starts, [*starts[1:], None], strict=True)]
 
 
 @functools.lru_cache(maxsize=1000)

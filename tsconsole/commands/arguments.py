@@ -11,7 +11,7 @@ from typing import Any
 
 from tsconsole.config import WorkerConfig
 from tsconsole.errors import ArgumentError
-from tsconsole.intervals import interval_text
+from tsconsole.intervals import interval_list, interval_text
 from tsconsole.models import LadderRequest, RollupRequest
 from tsconsole.worker.options import WorkerOptions
 
@@ -28,7 +28,7 @@ def creation_request(arguments: Namespace) -> RollupRequest | LadderRequest:
     if arguments.ladder is None:
         return RollupRequest(
             target=arguments.target,
-            rollup_interval=interval_text(arguments.interval),
+            rollup_interval=_width(arguments.interval),
             retention_period=_retention(arguments.retention),
             **options,
         )
@@ -105,14 +105,22 @@ def _interval(text: str | None) -> str | None:
     return None if text is None else interval_text(text)
 
 
+def _width(text: str) -> str:
+    if len(several := interval_list(text)) > 1:
+        raise ArgumentError(
+            f"{text!r} is {len(several)} intervals; expected one, the width of a bucket.",
+            f"A rollup of each, the next on the one before: --ladder {','.join(several)}",
+        )
+    return interval_text(text)
+
+
 def _ladder(text: str) -> tuple[str, ...]:
-    rungs = [rung.strip() for rung in text.split(",")]
-    if not all(rungs):
+    if not all(part.strip() for part in text.split(",")):
         raise ArgumentError(
             f"--ladder is {text!r}; expected intervals with commas between.",
             "For example: --ladder 1m,1h,1d",
         )
-    return tuple(interval_text(rung) for rung in rungs)
+    return tuple(interval_text(rung) for rung in interval_list(text))
 
 
 def _retentions(text: str | None) -> tuple[str | None, ...] | None:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from tsconsole.intervals import interval_text
+from tsconsole.intervals import interval_list, interval_text
 from tsconsole.models import LadderRequest, RollupRequest, SourceColumn
 
 TIME_TYPES = ("timestamp with time zone", "timestamp without time zone", "date")
@@ -73,7 +73,7 @@ class Form:
     @property
     def widths(self) -> list[str]:
         """The intervals, one by one."""
-        return [part.strip() for part in self.intervals.split(",") if part.strip()]
+        return interval_list(self.intervals)
 
     @property
     def is_ladder(self) -> bool:
