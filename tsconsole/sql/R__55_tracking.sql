@@ -157,23 +157,26 @@ declare
     key text := tsconsole.tracking_key(source, time_column);
     wanted text := tsconsole.late_condition(source, time_column, 'new');
     -- Of the first version, the function of the triggers themselves.
-    former oid[] := tsconsole.tracking_functions(key, 'track_old', 'track_new', 'track');
+    former oid[] := tsconsole.tracking_functions(key, 'track_old', 'track_new', 'note_old', 'note_new', 'track');
     is_other boolean;
+    side text;
 begin
     perform tsconsole.drop_restored_tracking(source);
     -- With other dimensions they have other arguments, and stand beside the former ones.
     perform tsconsole.drop_functions(tsconsole.tracking_functions(key, 'log'));
     execute tsconsole.logger_source(source, time_column);
-    execute tsconsole.tracker_source(source, time_column, 'old');
-    execute tsconsole.tracker_source(source, time_column, 'new');
+    foreach side in array array['old', 'new'] loop
+        execute tsconsole.note_source(source, time_column, side);
+        execute tsconsole.tracker_source(source, time_column, side);
+    end loop;
     execute tsconsole.truncate_tracker_source(source, time_column);
     execute tsconsole.truncate_logger_source(source, time_column);
     is_other := not tsconsole.tracking_functions(key, 'track_old', 'track_new') <@ former;
     -- Writers call them; and a partition is added by its owner, who needs the right then.
     execute (select format('grant execute on function %s to public', string_agg(f::regprocedure::text, ', '))
-             from unnest(tsconsole.tracking_functions(key, 'track_old', 'track_new', 'track_truncate')) f);
+             from unnest(tsconsole.tracking_functions(key, 'track_old', 'track_new', 'note_old', 'note_new', 'track_truncate')) f);
     perform tsconsole.give_to_owner('function', f::regprocedure::text)
-    from unnest(tsconsole.tracking_functions(key, 'track_old', 'track_new', 'track_truncate', 'log', 'log_truncate')) f;
+    from unnest(tsconsole.tracking_functions(key, 'track_old', 'track_new', 'note_old', 'note_new', 'track_truncate', 'log', 'log_truncate')) f;
     if wanted is distinct from (select t.condition from tsconsole.tracked_source t
                                 where t.source_table = source and t.time_column = refresh_tracking.time_column)
        or is_other then
@@ -199,7 +202,7 @@ as $$
 $$;
 
 comment on function tsconsole.tracking_functions(text, text[]) is
-'The functions of these kinds that were generated for a tracked source, whatever their arguments: track_old and track_new (late rows), track_truncate, log, log_truncate.
+'The functions of these kinds that were generated for a tracked source, whatever their arguments: track_old and track_new (late rows), note_old and note_new (those to be logged), track_truncate, log, log_truncate.
 Example: select tsconsole.tracking_functions(tsconsole.tracking_key(''raw.readings'', ''ts''), ''log'');';
 
 
@@ -242,7 +245,7 @@ begin
         group by k.key
         having split_part(k.key, '_', 1)::oid not in (select source union all select s.source_table from tsconsole.tracked_source s)
     loop
-        perform tsconsole.drop_functions(tsconsole.tracking_functions(former, 'track_old', 'track_new', 'track_truncate', 'track', 'log', 'log_truncate'));
+        perform tsconsole.drop_functions(tsconsole.tracking_functions(former, 'track_old', 'track_new', 'note_old', 'note_new', 'track_truncate', 'track', 'log', 'log_truncate'));
     end loop;
 end;
 $$;
@@ -336,7 +339,7 @@ begin
         perform tsconsole.refresh_tracking(source, time_column);
     elsif exists (select from pg_class c where c.oid = source) then
         perform tsconsole.drop_restored_tracking(source);
-        perform tsconsole.drop_functions(tsconsole.tracking_functions(key, 'track_old', 'track_new', 'track_truncate', 'track', 'log', 'log_truncate'));
+        perform tsconsole.drop_functions(tsconsole.tracking_functions(key, 'track_old', 'track_new', 'note_old', 'note_new', 'track_truncate', 'track', 'log', 'log_truncate'));
         delete from tsconsole.tracked_source t where t.source_table = source and t.time_column = end_tracking.time_column;
         delete from tsconsole.source_partition p
         where p.source_table = source and not exists (select from tsconsole.tracked_source t where t.source_table = source);

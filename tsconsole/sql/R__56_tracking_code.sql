@@ -142,21 +142,40 @@ create or replace function tsconsole.tracker_source(source regclass, time_column
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+    -- Stable, although what it calls is not: in a volatile function each expression takes a snapshot of its own, which would be
+    -- felt in a COPY. It reads no table.
+    select format('create or replace function tsconsole.track_%s_%s(at %s%s) returns boolean language plpgsql stable as %L',
+        row_name, k.key, k.time_type, k.arguments, format($body$
+begin
+    -- Mostly the bucket is that of the row before.
+    return (%1$s) operator(pg_catalog.<>) pg_catalog.current_setting('tsconsole.late_%2$s_%3$s', true) collate pg_catalog."C"
+        and tsconsole.note_%2$s_%3$s(at%4$s);
+end;
+$body$,
+            tsconsole.granule(source, tracker_source.time_column), row_name, k.key, ', ' || nullif(k.names, '')))
+    from tsconsole.tracker_arguments(source, tracker_source.time_column) k;
+$$;
+
+comment on function tsconsole.tracker_source(regclass, text, text) is
+'The CREATE FUNCTION of a source''s tracker of late rows, old or new ones, which the WHEN clauses of its row triggers call. It runs as the writer, answers false for a row of the bucket that was logged last in this transaction, and asks the function of tsconsole.note_source about every other one.
+Example: select tsconsole.tracker_source(''raw.readings'', ''ts'', ''new'');';
+
+
+create or replace function tsconsole.note_source(source regclass, time_column text, row_name text) returns text
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
     -- An UPDATE that moves rows from bucket to bucket has two at a time: each side remembers its own.
-    select format('create or replace function tsconsole.track_%s_%s(at %s%s) returns boolean language plpgsql volatile%s as %L',
-        row_name, k.key, k.time_type, u.arguments,
-        case when not u.is_plain then ' set extra_float_digits = 1 set datestyle = ''ISO'' set timezone = ''UTC''' end, format($body$
+    select format('create or replace function tsconsole.note_%s_%s(at %s%s) returns boolean language plpgsql volatile%s as %L',
+        row_name, k.key, k.time_type, k.arguments,
+        case when not k.is_plain then ' set extra_float_digits = 1 set datestyle = ''ISO'' set timezone = ''UTC''' end, format($body$
 declare
     granule pg_catalog.text collate pg_catalog."C";
     series pg_catalog.text collate pg_catalog."C";
     remembered pg_catalog.text collate pg_catalog."C";
     logged pg_catalog.int4;
 begin
-    -- Mostly the bucket is that of the row before: every further expression would be felt in a COPY.
-    -- A setting is null before its first use, and empty after a transaction that used it.
-    if (%1$s) operator(pg_catalog.=) pg_catalog.current_setting('tsconsole.late_%7$s_%2$s', true) collate pg_catalog."C" then
-        return false;
-    elsif pg_catalog.isfinite(at) is not true then
+    if pg_catalog.isfinite(at) is not true then
         return false;
     end if;
     granule := %1$s;
@@ -166,6 +185,7 @@ begin
         return false;
     end if;
     series := pg_catalog.concat(granule, '|', row(%4$s));
+    -- A setting is null before its first use, and empty after a transaction that used it.
     if series operator(pg_catalog.=) pg_catalog.current_setting('tsconsole.late_%7$s_%2$s', true) then
         return false;
     end if;
@@ -178,25 +198,58 @@ begin
     return false;
 end;
 $body$,
-            -- All rollups whose buckets are as wide share one. The bytes are exact, and cheaper to make than any text.
-            (select format('pg_catalog.encode(%s, ''hex'')', string_agg(format('pg_catalog.%s(%s)', k.send, b.start), ' operator(pg_catalog.||) ' order by b.start))
-             from (select distinct tsconsole.bucket_expression(r, 'at') as start from tsconsole.tracking_rollups(source, time_column) r) b),
-            k.key, k.range_type, u.names, case when u.is_known then 1 else 4 end, ', ' || nullif(u.names, ''), row_name))
-    from (select tsconsole.tracking_key(source, time_column) as key, c.base_name as time_type, t.range_type, t.send
-          from tsconsole.columns(source) c
-          join (values ('date', 'daterange', 'date_send'), ('timestamp without time zone', 'tsrange', 'timestamp_send'),
-                       ('timestamp with time zone', 'tstzrange', 'timestamptz_send')) t (base_name, range_type, send) using (base_name)
-          where c.column_name = tracker_source.time_column) k,
-         (select coalesce(string_agg('u' || d.ordinal, ', ' order by d.ordinal), '') as names,
-                 string_agg(format(', u%s %s', d.ordinal, d.data_type), '' order by d.ordinal) as arguments,
-                 coalesce(bool_and(tsconsole.row_expression(source, d.expression, d.data_type, 'new') is not null), true) as is_known,
-                 coalesce(bool_and(tsconsole.is_plain_text(d.data_type::regtype)), true) as is_plain
-          from tsconsole.tracked_dimensions(source, tracker_source.time_column) d) u;
+            tsconsole.granule(source, note_source.time_column), k.key, k.range_type, k.names, case when k.is_known then 1 else 4 end, ', ' || nullif(k.names, ''), row_name))
+    from tsconsole.tracker_arguments(source, note_source.time_column) k;
 $$;
 
-comment on function tsconsole.tracker_source(regclass, text, text) is
-'The CREATE FUNCTION of a source''s tracker of late rows, old or new ones, which the WHEN clauses of its row triggers call. It runs as the writer and calls the logger only when the bucket or the series is another than the last one logged in this transaction, and not inside the range of silver.bulk_load; from the fourth series of a bucket on, or when a dimension is not known any more, the bucket is logged whole. It answers false, so that no trigger is queued.
-Example: select tsconsole.tracker_source(''raw.readings'', ''ts'', ''new'');';
+comment on function tsconsole.note_source(regclass, text, text) is
+'The CREATE FUNCTION of what a source''s tracker asks about a late row. It calls the logger only when the bucket or the series is another than the last one logged in this transaction, and not inside the range of silver.bulk_load; from the fourth series of a bucket on, or when a dimension is not known any more, the bucket is logged whole. It answers false, so that no trigger is queued.
+Example: select tsconsole.note_source(''raw.readings'', ''ts'', ''new'');';
+
+
+create or replace function tsconsole.granule(source regclass, time_column text) returns text
+language sql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
+set intervalstyle = 'postgres'
+as $$
+    -- All rollups whose buckets are as wide share one. The bytes are exact, and cheaper to make than any text.
+    select format('pg_catalog.encode(%s, ''hex'')', string_agg(format('pg_catalog.%s(%s)', k.send, b.start), ' operator(pg_catalog.||) ' order by b.start))
+    from tsconsole.tracker_arguments(source, granule.time_column) k,
+         (select distinct tsconsole.bucket_expression(r, 'at') as start from tsconsole.tracking_rollups(source, granule.time_column) r) b;
+$$;
+
+comment on function tsconsole.granule(regclass, text) is
+'An expression of type text that is another one for every two values of the time "at" that any rollup on a tracked source has in different buckets.
+Example: select tsconsole.granule(''raw.readings'', ''ts'');';
+
+
+create or replace function tsconsole.tracker_arguments(
+    source regclass, time_column text,
+    out key text, out time_type text, out range_type text, out send text,
+    out names text, out arguments text, out is_known boolean, out is_plain boolean
+)
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select tsconsole.tracking_key(source, tracker_arguments.time_column), c.base_name, t.range_type, t.send,
+           u.names, u.arguments, u.is_known, u.is_plain
+    from tsconsole.columns(source) c
+    join (values ('date', 'daterange', 'date_send'), ('timestamp without time zone', 'tsrange', 'timestamp_send'),
+                 ('timestamp with time zone', 'tstzrange', 'timestamptz_send')) t (base_name, range_type, send) using (base_name)
+    cross join (
+        select coalesce(string_agg('u' || d.ordinal, ', ' order by d.ordinal), '') as names,
+               string_agg(format(', u%s %s', d.ordinal, d.data_type), '' order by d.ordinal) as arguments,
+               coalesce(bool_and(tsconsole.row_expression(source, d.expression, d.data_type, 'new') is not null), true) as is_known,
+               coalesce(bool_and(tsconsole.is_plain_text(d.data_type::regtype)), true) as is_plain
+        from tsconsole.tracked_dimensions(source, tracker_arguments.time_column) d) u
+    where c.column_name = tracker_arguments.time_column;
+$$;
+
+comment on function tsconsole.tracker_arguments(regclass, text) is
+'What the trackers of a source are made from: the key in their names; the type of its time, the range of such times, and the function that makes bytes of one; its dimensions as names, and as names with types; whether the source still has all that these are computed from, and whether different values of them have different texts in every session.
+Example: select * from tsconsole.tracker_arguments(''raw.readings'', ''ts'');';
 
 
 create or replace function tsconsole.is_plain_text(type regtype) returns boolean
