@@ -151,10 +151,10 @@ class Terminal:
     def __init__(self, dsn: str) -> None:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", SIZE[1], SIZE[0], 0, 0))
-        folder = tempfile.mkdtemp(prefix="tsconsole-bench-state-")
+        self._folder = tempfile.TemporaryDirectory(prefix="tsconsole-bench-state-")
         environment = os.environ | {
-            "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "XDG_STATE_HOME": folder,
-            "XDG_CONFIG_HOME": folder,
+            "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "XDG_STATE_HOME": self._folder.name,
+            "XDG_CONFIG_HOME": self._folder.name,
         }  # fmt: skip
         self.began = time.perf_counter()
         self.process = subprocess.Popen(
@@ -171,6 +171,7 @@ class Terminal:
         self.process.kill()
         self.process.wait()
         os.close(self.master)
+        self._folder.cleanup()
 
     def read(self, seconds: float) -> str:
         """What comes within these seconds, at the first that comes; empty when nothing does."""
