@@ -141,14 +141,20 @@ def test_monitor__lag_is_measured_on_the_clock_of_the_source(db: psycopg.Connect
     assert health(db)[0] == "OK"
 
 
-def test_monitor__a_backfill_that_nobody_goes_on_with_is_a_warning(db: psycopg.Connection) -> None:
+@pytest.mark.parametrize(("refresh_interval", "minutes"), [("1 second", 5), ("1 day", 12)])
+def test_monitor__a_backfill_that_nobody_goes_on_with_is_a_warning(
+    db: psycopg.Connection, refresh_interval: str, minutes: int
+) -> None:
     """The bucket is so wide that the frontier is not behind."""
     make_recent_readings(db, 3000)
-    create(db, "raw.readings", "r", "1 day", refresh_interval="1 second")
+    create(db, "raw.readings", "r", "1 day", refresh_interval=refresh_interval)
     health = "select health_status, health_reason from silver.timeseries_operations_monitor"
     assert db.execute(health).fetchone()[0] == "OK"
-    db.execute("update silver.timeseries_rollup_config set created_at = now() - interval '5 min'")
+    db.execute(
+        "update silver.timeseries_rollup_config set created_at = now() - %s * interval '1 min'",
+        [minutes],
+    )
     status, reason = db.execute(health).fetchone()
     assert status == "WARNING"
-    assert "no step has run for 5 min, backfill:" in reason
+    assert f"no step has run for {minutes} min, backfill:" in reason
     assert reason.endswith("is a worker up?")

@@ -173,9 +173,9 @@ cross join lateral (
             tsconsole.qualified_name(c.source_table), tsconsole.in_words(clock_timestamp() - ddl.prepared_at)) end as prepared,
         clock_timestamp() - r.started_at as ran,
         clock_timestamp() - greatest(c.last_refresh_time, c.created_at) as idle,
-        -- A level above waits for the history of the one below.
+        -- A level above waits for the history of the one below. History waits for no refresh interval, be it a day.
         p.history_left is not null and r.started_at is null and c.change_tracking <> 'ladder'
-            and clock_timestamp() - greatest(c.last_refresh_time, c.created_at) > 2 * c.refresh_interval + interval '1 minute' as stands,
+            and clock_timestamp() - greatest(c.last_refresh_time, c.created_at) > least(2 * c.refresh_interval, interval '10 minutes') + interval '1 minute' as stands,
         case when w.next_retry_time > clock_timestamp()
              then 'in ' || tsconsole.in_words(w.next_retry_time - clock_timestamp()) else 'is due' end as retry_in,
         case when p.history_left is not null then ', backfill: ' || tsconsole.in_words(p.history_left) || ' of history left' else '' end as backfill) state) h;
