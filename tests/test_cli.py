@@ -182,6 +182,21 @@ def test_a_failing_rollup(cli: CommandLine, db: psycopg.Connection) -> None:
     assert cli("retry").out == "Nothing was due.\n"
 
 
+def test_verify_says_what_it_did_not_compare(cli: CommandLine, db: psycopg.Connection) -> None:
+    make_readings(db)
+    cli("create", "raw.readings", "silver.x", "1h", "--dimension", "device")
+    ended = cli("verify", "silver.x")
+    assert ended.code == 0
+    waiting = value(db, "select tsconsole.in_words(sum(hi - lo)) from tsconsole.pending_1")
+    left_out = f"{waiting} of silver.x wait to be computed, and were left out"
+    assert f"note: {left_out}\n" in ended.err
+    assert json.loads(cli("verify", "silver.x", "--json").out)["notices"] == [left_out]
+    cli("run")
+    assert cli("verify", "silver.x").err == ""
+    from_time = ["--from", "2025-03-01T06:10Z", "--to", "2025-03-01T08:00Z"]
+    assert "was widened to whole buckets of silver.x" in cli("verify", "silver.x", *from_time).err
+
+
 def test_verify_finds_what_was_changed_by_hand(cli: CommandLine, db: psycopg.Connection) -> None:
     make_readings(db)
     cli("create", "raw.readings", "silver.x", "1h", "--dimension", "device")

@@ -94,11 +94,15 @@ async def test_pause_resume_verify_maintain_and_drop(
         await operator.press("p")
         await operator.ended("resume")
         assert rows(db, active) == [(True,)]
+        await operator.press("v", "end", "enter")
+        await operator.until(lambda: not app.session.running)
+        assert "wait to be computed, and were left out" in await operator.ended("verify")
         await operator.press("r")
         await operator.ended("run")
         await operator.press("m")
         await operator.ended("maintain")
         await operator.press("v", "down", "down", "enter")
+        await operator.until(lambda: not app.session.running)
         assert (await operator.ended("verify")).startswith("equal to GROUP BY")
         db.execute(
             "update silver.b_1h set rollup_count = 99 where ts = (select max(ts) from silver.b_1h)"

@@ -77,8 +77,16 @@ def verify(target: str, back: timedelta | None, now: datetime) -> Work:
     async def work(connection: Connection, report: Report) -> Result:
         from_time = now - back if back else None
         report("reading the source")
-        found = await operations.verify(connection, target, from_time, None)
-        return conclude_verify(found, f"the last {age(back)}" if back else "everything it covers")
+        left_out: list[str] = []
+
+        def remember(severity: str, text: str) -> None:
+            # That "the last hour" is widened to whole buckets goes without saying.
+            if severity == "WARNING":
+                left_out.append(text)
+
+        found = await operations.verify(connection, target, from_time, None, on_remark=remember)
+        covered = f"the last {age(back)}" if back else "everything it covers"
+        return conclude_verify(found, "; ".join([covered, *left_out]))
 
     return work
 

@@ -198,17 +198,26 @@ async def _verify(arguments: Namespace, output: Output) -> int:
     from_time = moment("--from", arguments.from_time)
     to_time = moment("--to", arguments.to_time)
     found, queued = {}, {}
+    remarks: list[str] = []
+
+    def remember(severity: str, text: str) -> None:
+        remarks.append(text)
+
     async with connected(settings_of(arguments)) as connection:
         targets = await operations.targets_of(connection, arguments.table)
         with output.progress() as progress:
             for target in progress.track(targets, description="verifying"):
-                found[target] = await operations.verify(connection, target, from_time, to_time)
+                found[target] = await operations.verify(
+                    connection, target, from_time, to_time, on_remark=remember
+                )
                 if arguments.repair and found[target]:
                     queued[target] = await operations.repair(connection, target, from_time, to_time)
     if output.as_json:
         repaired = {"queued": queued} if arguments.repair else {}
-        output.result({"verified": targets, "differences": found} | repaired)
+        output.result({"verified": targets, "differences": found, "notices": remarks} | repaired)
     else:
+        for remark in remarks:
+            output.note(f"note: {remark}")
         tables.print_differences(output, found)
         for target, buckets in queued.items():
             output.line(f"{target}: {buckets} buckets are queued; the next run puts them right.")

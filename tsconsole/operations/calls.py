@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast
@@ -52,6 +53,27 @@ def operation(call: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any
             raise explain(error) from error
 
     return translated
+
+
+OnRemark: TypeAlias = Callable[[str, str], None]
+"""Called with what the core remarks: the severity (NOTICE or WARNING), and the sentence."""
+
+
+@contextmanager
+def remarks_to(connection: Connection, on_remark: OnRemark | None) -> Iterator[None]:
+    """Hand on what the core remarks meanwhile, each with its hint."""
+
+    def remark(diagnostic: psycopg.errors.Diagnostic) -> None:
+        severity = diagnostic.severity_nonlocalized or ""
+        if on_remark is not None and severity in {"NOTICE", "WARNING"}:
+            parts = [diagnostic.message_primary, diagnostic.message_hint]
+            on_remark(severity, " ".join(part for part in parts if part))
+
+    connection.add_notice_handler(remark)
+    try:
+        yield
+    finally:
+        connection.remove_notice_handler(remark)
 
 
 class FiniteTimestamptzLoader(Loader):

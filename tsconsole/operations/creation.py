@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 from psycopg import sql
 
 from tsconsole.models import Created, LadderRequest, RollupRequest
-from tsconsole.operations.calls import Connection, fetch_value, fetch_values, operation
+from tsconsole.operations.calls import Connection, fetch_value, fetch_values, operation, remarks_to
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -89,12 +88,6 @@ async def drop_rollup(
 
 async def _create(connection: Connection, request: Request) -> Created:
     notices: list[str] = []
-
-    def remember(diagnostic: psycopg.errors.Diagnostic) -> None:
-        parts = [diagnostic.message_primary or "", diagnostic.message_hint or ""]
-        if diagnostic.severity_nonlocalized in {"NOTICE", "WARNING"}:
-            notices.append(" ".join(part for part in parts if part))
-
     arguments = _arguments(request)
     call = sql.SQL("select created::oid from {}({}) as created").format(
         _function(request),
@@ -107,11 +100,8 @@ async def _create(connection: Connection, request: Request) -> Created:
             for argument in arguments
         ),
     )
-    connection.add_notice_handler(remember)
-    try:
+    with remarks_to(connection, lambda _, text: notices.append(text)):
         oids = await fetch_values(connection, call, [argument.value for argument in arguments])
-    finally:
-        connection.remove_notice_handler(remember)
     # A statement of its own: within the one that made them, their names cannot be seen yet.
     query = """
         select tsconsole.qualified_name(made.oid::regclass)

@@ -11,7 +11,15 @@ from psycopg.types.json import Jsonb
 
 from tsconsole.errors import OperationError
 from tsconsole.models import ChunkChoice, Difference, StepResult
-from tsconsole.operations.calls import Connection, fetch, fetch_value, fetch_values, operation
+from tsconsole.operations.calls import (
+    Connection,
+    OnRemark,
+    fetch,
+    fetch_value,
+    fetch_values,
+    operation,
+    remarks_to,
+)
 
 OnStep = Callable[[StepResult], None]
 
@@ -169,14 +177,20 @@ async def verify(
     target: str,
     from_time: datetime | None = None,
     to_time: datetime | None = None,
+    on_remark: OnRemark | None = None,
 ) -> list[Difference]:
-    """Compare the rollup with GROUP BY over its source; no rows when they are equal."""
+    """Compare the rollup with GROUP BY over its source; no rows when they are equal.
+
+    on_remark hears, as a notice, which range is compared when it is not the one that was asked
+    for, and, as a warning, how much of it waits to be computed and is left out.
+    """
     query = """
         select v.bucket, v.dimensions, v.column_name, v.expected, v.found
           from silver.verify_rollup(%s::text::regclass, %s::timestamptz, %s::timestamptz) as v
     """
     async with statement_timeout(connection, None):
-        return await fetch(connection, Difference, query, [target, from_time, to_time])
+        with remarks_to(connection, on_remark):
+            return await fetch(connection, Difference, query, [target, from_time, to_time])
 
 
 @operation

@@ -30,6 +30,7 @@ begin
     if not isfinite(lo) then
         return;
     end if;
+    perform tsconsole.say_what_waits(config, lo, stops);
     width := greatest(tsconsole.learned_window(config, 'frontier'), tsconsole.learned_window(config, 'history'));
     while lo < stops loop
         hi := least(stops, tsconsole.window_end(config, lo, width));
@@ -41,8 +42,31 @@ end;
 $$;
 
 comment on function silver.verify_rollup(regclass, timestamptz, timestamptz) is
-'Compares a rollup with GROUP BY over its source, window by window, each in one snapshot. Returns what differs, nothing when all is equal: the bucket, its dimensions, the column, the value expected and the value found ("row missing" or "row not expected" in place of a value). Without a range it covers everything below the watermark; one that cuts through buckets is widened to whole ones, with a notice. Pending ranges are left out, and what the source no longer holds. Floating-point sums may differ by one part in 10^9. TS002 when it is not a rollup.
+'Compares a rollup with GROUP BY over its source, window by window, each in one snapshot. Returns what differs, nothing when all is equal: the bucket, its dimensions, the column, the value expected and the value found ("row missing" or "row not expected" in place of a value). Without a range it covers everything below the watermark; one that cuts through buckets is widened to whole ones, with a notice. Pending ranges are left out, with a warning, and what the source no longer holds. Floating-point sums may differ by one part in 10^9. TS002 when it is not a rollup.
 Example: select * from silver.verify_rollup(''silver.meters_1h'', now() - interval ''1 day'', now());';
+
+
+create or replace function tsconsole.say_what_waits(config silver.timeseries_rollup_config, from_time timestamptz, to_time timestamptz) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    waits interval;
+begin
+    execute format(
+        'select (select sum(upper(r) - lower(r)) from tsconsole.ranges(w.ranges) r) from ('
+        'select range_agg(tstzrange(greatest(p.lo, $1), least(p.hi, $2))) as ranges from %s p where p.lo < $2 and p.hi > $1) w',
+        tsconsole.pending_table((config).id))
+    into waits using from_time, to_time;
+    if waits > '0' then
+        raise warning '% of % wait to be computed, and were left out', tsconsole.in_words(waits), tsconsole.qualified_name((config).target_table);
+    end if;
+end;
+$$;
+
+comment on function tsconsole.say_what_waits(silver.timeseries_rollup_config, timestamptz, timestamptz) is
+'A warning when some of a range is pending, so that nothing is said of it: how long that is, all buckets together.
+Example: select tsconsole.say_what_waits(tsconsole.rollup(''silver.meters_1h''), ''2026-01-01'', ''2026-01-02'');';
 
 
 create or replace function tsconsole.differences(config silver.timeseries_rollup_config, lo timestamptz, hi timestamptz)
