@@ -79,6 +79,25 @@ async def test_create_run_break_and_retry(
         await operator.until(lambda: operator.status("silver.ratio_1h").health_status == "OK")
 
 
+async def test_run_a_marked_ladder_from_the_bottom_up(
+    console: MakeConsole, billing: psycopg.Connection
+) -> None:
+    """The list shows the widest level first: it would find nothing to do there."""
+    billing.execute(
+        "select silver.create_rollup_ladder('raw.billing', '{10 minutes, 1 hour, 1 day}', 'b')"
+    )
+    app = console()
+    async with app.run_test(size=(120, 36)) as pilot:
+        operator = await at_rollups(app, pilot)
+        await operator.press("a", "r")
+        assert (await operator.ended("run")).startswith("3 done")
+        counted = "select min(n), max(n) from (select sum(rollup_count) as n from silver.b_{}) n"
+        for level in ("10m", "1h"):
+            assert rows(billing, counted.format(level)) != [(None, None)], level
+    left = "select target_table::text from silver.timeseries_operations_monitor"
+    assert rows(billing, f"{left} where backfill_fraction < 1") == []
+
+
 async def test_pause_resume_verify_maintain_and_drop(
     console: MakeConsole, billing: psycopg.Connection
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from tsconsole import operations
 from tsconsole.actions.spoken_keys import spoken
@@ -19,6 +20,9 @@ from tsconsole.models import (
 SHOWN_DIFFERENCES = 200
 DROP_ATTEMPTS = 5
 DEADLOCK = "40P01"
+
+Works: TypeAlias = Sequence[tuple[str, Work]]
+"""What is to be done, each with the name of what it is done to."""
 
 
 def run(target: str | None) -> Work:
@@ -112,7 +116,7 @@ def drop(target: str) -> Work:
     return work
 
 
-def several(works: Sequence[tuple[str, Work]]) -> Work:
+def several(works: Works) -> Work:
     """Do one thing after the other; one that fails does not stop the next."""
 
     async def work(connection: Connection, report: Report) -> Result:
@@ -131,6 +135,18 @@ def several(works: Sequence[tuple[str, Work]]) -> Work:
             except OperationError as error:
                 ended.append((target, Result(error.message, "error", error.hint)))
         return conclude_several(ended)
+
+    return work
+
+
+def bottom_up(works: Works) -> Work:
+    """Like `several`, the levels of a ladder first that others read: a run of the one above finds
+    what they have written."""
+
+    async def work(connection: Connection, report: Report) -> Result:
+        order = {t: rank for rank, t in enumerate(await operations.targets_of(connection))}
+        ordered = sorted(works, key=lambda one: order.get(one[0], len(order)))
+        return await several(ordered)(connection, report)
 
     return work
 

@@ -17,7 +17,7 @@ from textual.worker import Worker, WorkerState
 from tsconsole.actions.action import PLACE_NAMES, shown_key
 from tsconsole.actions.registry import Action, Place, actions_at, all_actions, find_action
 from tsconsole.actions.spoken_keys import spoken
-from tsconsole.background.jobs import several
+from tsconsole.background.jobs import Works, several
 from tsconsole.background.operation import Operation, Severity, Work
 from tsconsole.database import Settings, conninfo_of
 from tsconsole.errors import TsconsoleError
@@ -147,12 +147,14 @@ class ConsoleScreen(Screen[ScreenResult]):
             exit_on_error=False,
         )
 
-    def start_each(self, verb: str, works: Sequence[tuple[str, Work]], nouns: str) -> None:
+    def start_each(
+        self, verb: str, works: Works, nouns: str, together: Callable[[Works], Work] = several
+    ) -> None:
         """Do something to each of some targets, one after the other, as one operation."""
         if len(works) == 1:
             self.start(verb, *works[0])
         elif works:
-            self.start(verb, f"{len(works)} {nouns}", several(works))
+            self.start(verb, f"{len(works)} {nouns}", together(works))
 
     def spawn(self, work: Callable[[], Coroutine[None, None, None]], group: str) -> None:
         """Read something for this screen, in place of what its group was reading; it ends with

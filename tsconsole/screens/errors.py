@@ -163,7 +163,8 @@ class ErrorsScreen(TableScreen[Failures]):
         self.ask("Retry", question, lambda: self._retry(targets))
 
     def _retry(self, targets: list[str]) -> None:
-        self.start_each("retry", [(target, jobs.retry(target)) for target in targets], "rollups")
+        works = [(target, jobs.retry(target)) for target in targets]
+        self.start_each("retry", works, "rollups", jobs.bottom_up)
 
     def _chosen(self) -> list[str]:
         """The rollups that retry acts on: of the rows that are chosen where the cursor is."""

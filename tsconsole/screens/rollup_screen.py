@@ -84,11 +84,12 @@ class RollupScreen(PollingScreen[Data]):
 
     def action_run(self) -> None:
         """Run the rollups until nothing is left to do."""
-        self._each("run", self.subjects, jobs.run)
+        self._each("run", self.subjects, jobs.run, jobs.bottom_up)
 
     def action_retry(self) -> None:
         """Try again now what failed."""
-        self._each("retry", [rollup for rollup in self.subjects if is_failing(rollup)], jobs.retry)
+        failing = [rollup for rollup in self.subjects if is_failing(rollup)]
+        self._each("retry", failing, jobs.retry, jobs.bottom_up)
 
     def action_pause(self) -> None:
         """Pause what runs; when all are paused, let them go on."""
@@ -255,11 +256,16 @@ class RollupScreen(PollingScreen[Data]):
         return rollup.worker_pid
 
     def _each(
-        self, verb: str, rollups: Sequence[RollupStatus], work_of: Callable[[str], Work]
+        self,
+        verb: str,
+        rollups: Sequence[RollupStatus],
+        work_of: Callable[[str], Work],
+        together: Callable[[jobs.Works], Work] = jobs.several,
     ) -> None:
         """Do something to each of the rollups, one after the other, in the background."""
         targets = [rollup.target_table for rollup in rollups]
-        self.start_each(verb, [(target, work_of(target)) for target in targets], "rollups")
+        works = [(target, work_of(target)) for target in targets]
+        self.start_each(verb, works, "rollups", together)
 
     def _ask(
         self,

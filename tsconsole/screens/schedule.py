@@ -167,7 +167,10 @@ class ScheduleScreen(TableScreen[ScheduleSnapshot]):
 
     def action_run_now(self) -> None:
         """Run the chosen rollups until nothing is left to do."""
-        self._each("run", [rollup.target_table for rollup in self.main.chosen], jobs.run)
+        works = [
+            (chosen.target_table, jobs.run(chosen.target_table)) for chosen in self.main.chosen
+        ]
+        self.start_each("run", works, "rollups", jobs.bottom_up)
 
     def _each(self, verb: str, targets: Sequence[str], work_of: Callable[[str], Work]) -> None:
         self.start_each(verb, [(target, work_of(target)) for target in targets], "rollups")
