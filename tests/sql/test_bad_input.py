@@ -73,6 +73,8 @@ def laddered(dsn: str, template: str) -> Iterator[psycopg.Connection]:
         ({"dimensions": [""]}, "TS001", "dimension"),
         ({"timezone": "Mars/Olympus"}, "TS001", "there is no time zone 'Mars/Olympus'"),
         ({"timezone": None}, "TS001", "there is no time zone null"),
+        ({"timezone": "<X>-0:07"}, "TS001", "is 00:07:00 from UTC, which is no multiple of 15"),
+        ({"timezone": "A-1:07B-2,M3.5.0,M10.5.0"}, "TS001", "is no multiple of 15 minutes"),
         ({"measures": {"nothing": ["min"]}}, "TS001", "has no column nothing"),
         ({"measures": {"device": ["avg"]}}, "TS004", "cannot have the aggregate 'avg'"),
         ({"measures": {"power": ["median"]}}, "TS004", "cannot have the aggregate 'median'"),

@@ -243,12 +243,24 @@ def test_zones_with_odd_offsets_are_exact_or_refused(
         assert_true_rollup(db, "silver.days", f"silver.time_bucket('1 day', ts, '{zone}')")
 
 
-@pytest.mark.parametrize("zone", ["Africa/Monrovia", "Europe/Berlin", "America/New_York"])
+def test_a_zone_that_was_odd_for_some_years_only_is_refused(db: psycopg.Connection) -> None:
+    """Singapore was 7:20 ahead from 1933 to 1941: the range starts and ends on whole quarters."""
+    make_readings(db, 1, start="1930-01-01 00:07:45Z")
+    add_readings(db, "1932-12-25 00:07:45Z", 1000, "4 days 7 minutes")
+    create(db, "raw.readings", "quarters", "15 minutes")
+    create(db, "silver.quarters", "days", "1 day", timezone="Asia/Singapore")
+    steps = db.execute("select sql_state from silver.perform_rollup('raw.readings')").fetchall()
+    assert ("TS004",) in steps
+
+
+@pytest.mark.parametrize(
+    "zone", ["Africa/Monrovia", "Europe/Berlin", "America/New_York", "Pacific/Kiritimati"]
+)
 def test_one_zone_all_the_way_up_is_exact_at_odd_offsets_too(
     db: psycopg.Connection, zone: str
 ) -> None:
     starts = {"Africa/Monrovia": "1972-01-05", "Europe/Berlin": "1893-03-30",
-              "America/New_York": "1883-11-17"}  # fmt: skip
+              "America/New_York": "1883-11-17", "Pacific/Kiritimati": "1979-09-29"}  # fmt: skip
     make_readings(db, 4000, start=f"{starts[zone]} 00:00:30Z")
     levels = {"1 minute": "r_1m", "1 hour": "r_1h", "1 day": "r_1d", "1 month": "r_1mon"}
     create_ladder(db, "raw.readings", "r", list(levels), timezone=zone)

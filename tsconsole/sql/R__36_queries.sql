@@ -74,9 +74,9 @@ begin
             when fixed and kind = 'timestamptz' then format('pg_catalog.date_bin(%L::interval, %s, %L::timestamp with time zone)', width, column_sql, origin)
             when fixed then format('pg_catalog.date_bin(%L::interval, %s%s, %L::timestamp)%s', width, column_sql,
                                    case kind when 'date' then '::timestamp' end, origin at time zone 'UTC', case kind when 'date' then '::pg_catalog.date' end)
-            -- Since 1973 every zone is a multiple of 15 minutes from UTC, before and after its clock changes.
+            -- Since 1980 every zone is a multiple of 15 minutes from UTC, before and after its clock changes (Kiritimati was the last).
             when kind = 'timestamptz' and not is_monthly and zone <> 'UTC' and 900 % seconds = 0 and (config).bucket_origin is null
-                then format('case when %2$s operator(pg_catalog.>=) ''1973-01-01 00:00:00+00'' then pg_catalog.date_bin(%1$L::interval, %2$s, %3$L::timestamp with time zone) else %4$s end', width, column_sql, origin, bucket)
+                then format('case when %2$s operator(pg_catalog.>=) ''1980-01-01 00:00:00+00'' then pg_catalog.date_bin(%1$L::interval, %2$s, %3$L::timestamp with time zone) else %4$s end', width, column_sql, origin, bucket)
             when kind = 'timestamptz' then bucket
             else format('(%s at time zone ''UTC'')%s', bucket, case kind when 'date' then '::pg_catalog.date' end)
         end

@@ -65,8 +65,32 @@ end;
 $$;
 
 comment on function tsconsole.check_zone(text) is
-'Refuses a name that is not a time zone.
+'Refuses (TS001) a name that is not a time zone.
 Example: select tsconsole.check_zone(''Europe/Berlin'');';
+
+
+create or replace function tsconsole.check_offsets(zone text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    odd interval;
+begin
+    -- PostgreSQL takes rules such as <X>-0:07 for zones, too. Buckets are cut with plain arithmetic, and levels of a ladder read in
+    -- another zone, because every zone with a name has been a multiple of 15 minutes from UTC since 1980.
+    select (d at time zone 'UTC' at time zone zone) - d into odd
+    from generate_series(timestamp '1980-01-01', timestamp '2038-01-01', interval '7 days') d
+    where mod(extract(epoch from (d at time zone 'UTC' at time zone zone) - d), 900) <> 0 limit 1;
+    if found then
+        raise exception 'time zone % is % from UTC, which is no multiple of 15 minutes', quote_literal(zone), odd using
+            errcode = 'TS001', hint = 'Names such as Europe/Berlin are listed in pg_timezone_names.';
+    end if;
+end;
+$$;
+
+comment on function tsconsole.check_offsets(text) is
+'Refuses (TS001) a time zone whose distance from UTC is no multiple of 15 minutes: one that was made up.
+Example: select tsconsole.check_offsets(''Asia/Kathmandu'');';
 
 
 create or replace function tsconsole.check_origin(origin timestamptz) returns void
@@ -96,11 +120,18 @@ begin
     if parent.id is null or tsconsole.bucket_zone(parent) = tsconsole.bucket_zone(config) then
         return;
     end if;
-    select e into odd from unnest(array[(range).data_from, (range).hi]) e where tsconsole.bucket_floor(parent, e) <> e;
+    -- Of old data every day: a zone may have been odd for some years only, as Singapore was from 1933 to 1941. Before 1800
+    -- clocks did not change.
+    select e into odd
+    from (select unnest(array[(range).data_from, (range).hi])
+          union all
+          select tsconsole.bucket_floor(config, d)
+          from generate_series(greatest((range).data_from, '1800-01-01 00:00:00+00'), least((range).hi, '1980-01-01 00:00:00+00'), interval '24 hours') d) edge (e)
+    where tsconsole.bucket_floor(parent, e) <> e limit 1;
     if odd is not null then
         raise exception 'the bucket that starts at % in zone % does not start with a bucket of %', odd, tsconsole.bucket_zone(config),
             tsconsole.qualified_name(parent.target_table) using
-            errcode = 'TS004', hint = 'So long ago the zone was not a multiple of 15 minutes from UTC. Read the first source instead.';
+            errcode = 'TS004', hint = 'At that time the zone was not a multiple of 15 minutes from UTC. Read the first source instead.';
     end if;
 end;
 $$;

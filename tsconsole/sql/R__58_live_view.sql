@@ -181,7 +181,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     -- silver.time_bucket is inlined, which is fast for many rows. But what an upper level asks of a bucket repeats its whole
     -- expression as a condition on the level below, and that level's in it: plans of three levels took seconds to compile. A
-    -- call stays a call. The first level reads many rows: there only what is meant for times before 1973 becomes one.
+    -- call stays a call. The first level reads many rows: there only what is meant for times before 1980 becomes one.
     select case when usual.bucket like 'case when %' or (tsconsole.parent_rollup(config)).id is not null
                 then replace(usual.bucket, 'silver.time_bucket(', 'tsconsole.bucket_start(') end
     from (select tsconsole.bucket_expression(config, format('s.%I', (config).time_column)) as bucket) usual;
