@@ -264,7 +264,11 @@ def test_one_zone_all_the_way_up_is_exact_at_odd_offsets_too(
     make_readings(db, 4000, start=f"{starts[zone]} 00:00:30Z")
     levels = {"1 minute": "r_1m", "1 hour": "r_1h", "1 day": "r_1d", "1 month": "r_1mon"}
     create_ladder(db, "raw.readings", "r", list(levels), timezone=zone)
+    create(db, "raw.readings", "quarters", "15 minutes", timezone=zone)
+    quarter = f"silver.time_bucket('15 minutes', ts, '{zone}')"
+    assert_true_rollup(db, "silver.quarters_live", quarter)
     run(db)
+    assert_true_rollup(db, "silver.quarters", quarter)
     for width, target in levels.items():
         bucket = f"silver.time_bucket('{width}', ts, '{zone}')"
         assert_true_rollup(db, f"silver.{target}", bucket)
