@@ -291,6 +291,20 @@ def test_no_rights_to_read_or_to_create(readings: psycopg.Connection) -> None:
     assert said.message_hint == f"grant create, usage on schema gold to {me};"
 
 
+def test_no_rights_to_lock_the_source(readings: psycopg.Connection) -> None:
+    """As on a table of somebody else that may be read and have triggers, and no more."""
+    rights = "update, delete, truncate"
+    if readings.info.server_version >= 170000:
+        rights += ", maintain"
+    readings.execute(f"revoke {rights} on raw.readings from current_user")
+    refuse_create(readings, "TS004", "may not lock it", change_tracking="trigger")
+    create(readings, READINGS, "r1h", "1 hour", look_back_window="10 years")
+    assert value(readings, "select change_tracking from silver.timeseries_rollup_config") == (
+        "look_back"
+    )
+    run(readings)
+
+
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 def test_steps_refuse_another_isolation_level(readings: psycopg.Connection, level: str) -> None:
     create_ladder(readings, READINGS, "r", ["1 minute"])

@@ -14,10 +14,15 @@ as $$
         when c.relkind = 'r' and exists (select from pg_inherits i where i.inhparent = c.oid) then 'other tables inherit from it'
         when exists (select from tsconsole.with_partitions(source) p where not has_table_privilege(p, 'trigger'))
             then format('role %s may not create triggers on it or on one of its partitions', current_user)
+        when exists (select from tsconsole.with_partitions(source) p where not has_table_privilege(p, lockers.rights))
+            then format('role %s may not lock it or one of its partitions, for which it needs one of the rights %s', current_user, lockers.rights)
         when exists (select from tsconsole.with_partitions(source) p join pg_class k on k.oid = p where k.relkind = 'f')
             then 'one of its partitions is a foreign table'
     end
-    from pg_class c where c.oid = source;
+    from pg_class c,
+         -- Creation waits for writers with a lock, which any one of these allows.
+         (select case when current_setting('server_version_num')::integer < 170000 then 'update, delete, truncate' else 'update, delete, truncate, maintain' end) lockers (rights)
+    where c.oid = source;
 $$;
 
 comment on function tsconsole.tracking_obstacle(regclass, text) is
