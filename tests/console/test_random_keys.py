@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -65,8 +66,16 @@ async def press(pilot: Pilot[Any], key: str) -> None:
 @pytest.mark.parametrize("mode", ["read-only", "normal"])
 @pytest.mark.parametrize("size", SIZES)
 async def test_random_keys(
-    console: MakeConsole, db: psycopg.Connection, connect: Connect, size: tuple[int, int], mode: str
+    console: MakeConsole,
+    db: psycopg.Connection,
+    connect: Connect,
+    size: tuple[int, int],
+    mode: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # The explorer may be told to write a file.
+    monkeypatch.chdir(tmp_path)
     failing(db, connect)
     before = everything(db)
     seed = int(SEED) if SEED else random.randrange(2**32)

@@ -123,6 +123,38 @@ def test_a_search_path_that_hides_what_is_built_in(db: psycopg.Connection) -> No
         assert_verified(db, target)
 
 
+def test_procedures_under_a_search_path_that_hides_types(db: psycopg.Connection) -> None:
+    """They commit, and so cannot have a search path of their own."""
+    make_source(db)
+    db.execute("alter table raw.m add part integer default 7")
+    create(db, "raw.m", "r", "1 hour", dimensions=["device"], measures={"v": ["sum"]})
+    db.execute("create schema own")
+    for name in ("timestamptz", "text", "jsonb", "regclass"):
+        db.execute(f"create domain own.{name} as pg_catalog.int4 check (value < 0)")
+    db.execute("set search_path = own, pg_catalog")
+    for statement in (
+        "call silver.run_rollups()",
+        "insert into raw.m select pg_catalog.now() - i * interval '11 minutes', i % 3, i"
+        " from generate_series(1, 50) i",
+        "call silver.run_due_rollups()",
+        "call silver.run_maintenance(only_due => false)",
+        "call silver.rebuild_partitions('silver.r')",
+        "call silver.add_dimensions('silver.r', '{part}')",
+        "call silver.run_rollups()",
+        "call silver.drop_dimensions('silver.r', '{part}')",
+        "select silver.prepare_source_ddl('raw.m')",
+        "select silver.refresh_source('raw.m')",
+        "call silver.run_rollups()",
+    ):
+        db.execute(statement)
+    db.execute("reset search_path")
+    assert_live(db, "silver.r")
+    assert_verified(db, "silver.r")
+    db.execute("set search_path = own, pg_catalog")
+    db.execute("call silver.drop_large_rollup('silver.r')")
+    assert db.execute("select count(*) from silver.timeseries_rollup_config").fetchone() == (0,)
+
+
 def test_settings_of_old_applications(
     db: psycopg.Connection, connect: Callable[..., psycopg.Connection]
 ) -> None:

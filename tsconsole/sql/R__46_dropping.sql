@@ -73,7 +73,7 @@ language plpgsql
 as $$
 -- No SET clause: a procedure that commits cannot have one, so every name here is qualified.
 declare
-    relation regclass;
+    relation pg_catalog.regclass;
 begin
     commit;
     set transaction isolation level read committed;

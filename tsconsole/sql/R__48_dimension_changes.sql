@@ -7,8 +7,8 @@ language plpgsql
 as $$
 -- No SET clause: a procedure that commits cannot have one, so every name here is qualified.
 declare
-    relation regclass;
-    columns text[];
+    relation pg_catalog.regclass;
+    columns pg_catalog.text[];
 begin
     commit;
     set transaction isolation level read committed;
@@ -29,8 +29,8 @@ language plpgsql
 as $$
 -- No SET clause: a procedure that commits cannot have one, so every name here is qualified.
 declare
-    relation regclass;
-    columns text[];
+    relation pg_catalog.regclass;
+    columns pg_catalog.text[];
 begin
     commit;
     set transaction isolation level read committed;
@@ -59,7 +59,7 @@ language plpgsql
 as $$
 -- No SET clause: a procedure that commits cannot have one, so every name here is qualified.
 declare
-    partition regclass;
+    partition pg_catalog.regclass;
 begin
     commit;
     set transaction isolation level read committed;

@@ -47,7 +47,7 @@ as $$
 declare
     step record;
     waited integer := 0;
-    relation regclass;
+    relation pg_catalog.regclass;
 begin
     commit;
     set transaction isolation level read committed;

@@ -154,9 +154,9 @@ declare
     rollup_id bigint;
     result silver.step_result;
     went_on boolean;
-    started_at timestamptz := pg_catalog.clock_timestamp();
-    stops_at timestamptz := tsconsole.stop_time();
-    relation regclass;
+    started_at pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    stops_at pg_catalog.timestamptz := tsconsole.stop_time();
+    relation pg_catalog.regclass;
 begin
     commit;
     set transaction isolation level read committed;

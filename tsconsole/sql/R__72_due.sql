@@ -109,7 +109,7 @@ as $$
 declare
     due record;
     result silver.step_result;
-    stops_at timestamptz := tsconsole.due_stop_time(max_duration);
+    stops_at pg_catalog.timestamptz := tsconsole.due_stop_time(max_duration);
     went_on boolean;
     cancelled boolean := false;
 begin

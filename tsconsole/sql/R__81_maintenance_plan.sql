@@ -99,9 +99,9 @@ language plpgsql
 as $$
 -- No SET clause: a procedure that commits cannot have one, so every name here is qualified.
 declare
-    planned jsonb;
-    item jsonb;
-    result jsonb;
+    planned pg_catalog.jsonb;
+    item pg_catalog.jsonb;
+    result pg_catalog.jsonb;
 begin
     commit;
     set transaction isolation level read committed;
