@@ -333,3 +333,19 @@ def test_a_step_that_was_prepared_before_the_triggers_went_waits(
     ladder.execute(REFRESH)
     run(ladder)
     assert_exact(ladder)
+
+
+def test_a_time_column_that_was_renamed_unprepared_is_named(db: psycopg.Connection) -> None:
+    """Its triggers are there all the time; it is not they that the error is about."""
+    make_recent_readings(db)
+    create(db, "raw.readings", "r", "1 hour", dimensions=["device"])
+    run(db)
+    db.execute("alter table raw.readings rename column ts to taken")
+    db.execute("insert into raw.readings select now() - interval '3 hours', 'a', 1, 1")
+    assert "source raw.readings has no column ts any more" in str(perform(db))
+    hint = value(db, "select error_hint from silver.timeseries_error_log")
+    assert """select silver.refresh_source('raw.readings', '{"ts": "new name"}');""" in hint
+    db.execute("""select silver.refresh_source('raw.readings', '{"ts": "taken"}')""")
+    db.execute("select silver.retry_rollup('silver.r')")
+    run(db)
+    assert_verified(db, "silver.r")

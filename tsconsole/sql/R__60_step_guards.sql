@@ -85,6 +85,10 @@ begin
         raise exception 'column % of source % is not the one that % was made for', quote_ident(other), (config).source_name, (config).target_name using
             errcode = 'TS004',
             hint = format('Give the old column its name back, or fit the rollups to the new one: select silver.refresh_source(%L);', (config).source_name);
+    elsif not exists (select from tsconsole.columns((config).source_table) c where c.column_name = (config).time_column) then
+        raise exception 'source % has no column % any more', (config).source_name, quote_ident((config).time_column) using
+            errcode = 'TS004',
+            hint = format('Give it its name back, or say which one it is now: select silver.refresh_source(%L, %L);', (config).source_name, jsonb_build_object((config).time_column, 'new name'));
     elsif (config).change_tracking = 'trigger' and (select c.relkind = 'r' from pg_class c where c.oid = (config).source_table)
           and exists (select from pg_inherits i where i.inhparent = (config).source_table) then
         raise exception 'other tables inherit from %, whose late changes its triggers do not see', (config).source_name using
@@ -99,5 +103,5 @@ end;
 $$;
 
 comment on function tsconsole.check_relations(silver.timeseries_rollup_config) is
-'Refuses to work on a rollup whose source or target is gone (TS002), or whose source has another column under a name that it reads, lacks its triggers, or has heirs that they do not see (TS004).
+'Refuses to work on a rollup whose source or target is gone (TS002), or whose source has another column under a name that it reads, has no time column of that name, lacks its triggers, or has heirs that they do not see (TS004).
 Example: select tsconsole.check_relations(tsconsole.rollup(''silver.meters_1h''));';
