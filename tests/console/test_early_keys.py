@@ -124,9 +124,16 @@ async def at_monitor(console: MakeConsole) -> AsyncIterator[tuple[Any, Operator]
         yield app, operator
 
 
-async def form_of(app: Any, operator: Operator) -> Any:
-    """The form for a new rollup, once all that was typed has reached it."""
-    await operator.until(lambda: isinstance(app.screen, CreateScreen) and not app._early)
+async def form_with(app: Any, operator: Operator, **wanted: str) -> Any:
+    """The form for a new rollup, once what was typed is in these fields: each change makes another
+    form."""
+
+    def is_so() -> bool:
+        if not isinstance(app.screen, CreateScreen) or app._early:
+            return False
+        return all(getattr(app.screen.form, name) == text for name, text in wanted.items())
+
+    await operator.until(is_so)
     return app.screen.form
 
 
@@ -137,8 +144,7 @@ async def test_what_is_typed_at_once_is_where_it_was_meant_to_be(
         # Before the form is there, before it knows the tables, before it knows the columns.
         burst(app, "n", "raw.billing", "enter", "tab", "tab", "ctrl+u", "1h,1d", "tab", "ctrl+u",
               "gold.fast")  # fmt: skip
-        form = await form_of(app, operator)
-        await operator.until(lambda: form.target == "gold.fast")
+        form = await form_with(app, operator, target="gold.fast")
         assert (form.source, form.intervals) == ("raw.billing", "1h,1d")
 
 
@@ -149,8 +155,7 @@ async def test_what_is_pasted_is_where_it_was_meant_to_be(
         burst(app, "n", "raw.billing", "enter", "tab", "tab", "ctrl+u")
         app._driver.send_message(Paste("1h,1d"))
         burst(app, "tab")
-        form = await form_of(app, operator)
-        await operator.until(lambda: form.intervals == "1h,1d")
+        form = await form_with(app, operator, intervals="1h,1d")
         assert form.source == "raw.billing"
 
 
