@@ -79,10 +79,11 @@ async def test_create_run_break_and_retry(
         await operator.until(lambda: operator.status("silver.ratio_1h").health_status == "OK")
 
 
-async def test_run_a_marked_ladder_from_the_bottom_up(
+async def test_run_a_marked_ladder_from_the_bottom_up_and_drop_it_from_the_top_down(
     console: MakeConsole, billing: psycopg.Connection
 ) -> None:
-    """The list shows the widest level first: it would find nothing to do there."""
+    """The list shows the widest level first: it would find nothing to do there. And what is read by
+    another cannot be dropped."""
     billing.execute(
         "select silver.create_rollup_ladder('raw.billing', '{10 minutes, 1 hour, 1 day}', 'b')"
     )
@@ -94,8 +95,15 @@ async def test_run_a_marked_ladder_from_the_bottom_up(
         counted = "select min(n), max(n) from (select sum(rollup_count) as n from silver.b_{}) n"
         for level in ("10m", "1h"):
             assert rows(billing, counted.format(level)) != [(None, None)], level
-    left = "select target_table::text from silver.timeseries_operations_monitor"
-    assert rows(billing, f"{left} where backfill_fraction < 1") == []
+        left = "select target_table::text from silver.timeseries_operations_monitor"
+        assert rows(billing, f"{left} where backfill_fraction < 1") == []
+        # Sorted by name the day comes after the levels below it.
+        await operator.press("N", "ctrl+d")
+        await operator.until(lambda: isinstance(app.screen, ConfirmScreen))
+        await operator.type("drop 3")
+        await operator.press("enter")
+        assert (await operator.ended("drop")).startswith("3 done")
+        assert rows(billing, left) == []
 
 
 async def test_pause_resume_verify_maintain_and_drop(

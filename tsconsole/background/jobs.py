@@ -88,7 +88,7 @@ def verify(target: str, back: timedelta | None, now: datetime) -> Work:
             if severity == "WARNING":
                 left_out.append(text)
 
-        found = await operations.verify(connection, target, from_time, None, on_remark=remember)
+        found = await operations.verify(connection, target, from_time, None, on_notice=remember)
         covered = f"the last {age(back)}" if back else "everything it covers"
         return conclude_verify(found, "; ".join([covered, *left_out]))
 
@@ -142,10 +142,18 @@ def several(works: Works) -> Work:
 def bottom_up(works: Works) -> Work:
     """Like `several`, the levels of a ladder first that others read: a run of the one above finds
     what they have written."""
+    return _along_ladders(works, is_downward=False)
 
+
+def top_down(works: Works) -> Work:
+    """Like `several`, what reads before what it reads from: that cannot be dropped before."""
+    return _along_ladders(works, is_downward=True)
+
+
+def _along_ladders(works: Works, is_downward: bool) -> Work:
     async def work(connection: Connection, report: Report) -> Result:
-        order = {t: rank for rank, t in enumerate(await operations.targets_of(connection))}
-        ordered = sorted(works, key=lambda one: order.get(one[0], len(order)))
+        rank = {target: rank for rank, target in enumerate(await operations.targets_of(connection))}
+        ordered = sorted(works, key=lambda one: rank.get(one[0], -1), reverse=is_downward)
         return await several(ordered)(connection, report)
 
     return work

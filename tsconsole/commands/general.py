@@ -198,26 +198,22 @@ async def _verify(arguments: Namespace, output: Output) -> int:
     from_time = moment("--from", arguments.from_time)
     to_time = moment("--to", arguments.to_time)
     found, queued = {}, {}
-    remarks: list[str] = []
-
-    def remember(severity: str, text: str) -> None:
-        remarks.append(text)
-
+    notices: list[str] = []
     async with connected(settings_of(arguments)) as connection:
         targets = await operations.targets_of(connection, arguments.table)
         with output.progress() as progress:
             for target in progress.track(targets, description="verifying"):
                 found[target] = await operations.verify(
-                    connection, target, from_time, to_time, on_remark=remember
+                    connection, target, from_time, to_time, lambda _, text: notices.append(text)
                 )
                 if arguments.repair and found[target]:
                     queued[target] = await operations.repair(connection, target, from_time, to_time)
     if output.as_json:
         repaired = {"queued": queued} if arguments.repair else {}
-        output.result({"verified": targets, "differences": found, "notices": remarks} | repaired)
+        output.result({"verified": targets, "differences": found, "notices": notices} | repaired)
     else:
-        for remark in remarks:
-            output.note(f"note: {remark}")
+        for notice in notices:
+            output.note(f"note: {notice}")
         tables.print_differences(output, found)
         for target, buckets in queued.items():
             output.line(f"{target}: {buckets} buckets are queued; the next run puts them right.")

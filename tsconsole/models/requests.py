@@ -52,7 +52,7 @@ class LadderRequest(RollupOptions):
 
 @dataclass(frozen=True)
 class Created:
-    """What a creation made, lowest level first, and what the core remarked."""
+    """What a creation made, lowest level first, and the notices of the core."""
 
     targets: tuple[str, ...]
     notices: tuple[str, ...] = ()

@@ -55,25 +55,25 @@ def operation(call: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any
     return translated
 
 
-OnRemark: TypeAlias = Callable[[str, str], None]
-"""Called with what the core remarks: the severity (NOTICE or WARNING), and the sentence."""
+OnNotice: TypeAlias = Callable[[str, str], None]
+"""Called with a notice of the core: its severity (NOTICE or WARNING), and the sentence."""
 
 
 @contextmanager
-def remarks_to(connection: Connection, on_remark: OnRemark | None) -> Iterator[None]:
-    """Hand on what the core remarks meanwhile, each with its hint."""
+def notices_to(connection: Connection, on_notice: OnNotice | None) -> Iterator[None]:
+    """Hand on the notices of the core meanwhile, each with its hint."""
 
-    def remark(diagnostic: psycopg.errors.Diagnostic) -> None:
+    def notice(diagnostic: psycopg.errors.Diagnostic) -> None:
         severity = diagnostic.severity_nonlocalized or ""
-        if on_remark is not None and severity in {"NOTICE", "WARNING"}:
+        if on_notice is not None and severity in {"NOTICE", "WARNING"}:
             parts = [diagnostic.message_primary, diagnostic.message_hint]
-            on_remark(severity, " ".join(part for part in parts if part))
+            on_notice(severity, " ".join(part for part in parts if part))
 
-    connection.add_notice_handler(remark)
+    connection.add_notice_handler(notice)
     try:
         yield
     finally:
-        connection.remove_notice_handler(remark)
+        connection.remove_notice_handler(notice)
 
 
 class FiniteTimestamptzLoader(Loader):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from tsconsole.models import Created, LadderRequest, RollupRequest
-from tsconsole.operations.calls import Connection, fetch_value, fetch_values, operation, remarks_to
+from tsconsole.operations.calls import Connection, fetch_value, fetch_values, notices_to, operation
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -100,7 +100,7 @@ async def _create(connection: Connection, request: Request) -> Created:
             for argument in arguments
         ),
     )
-    with remarks_to(connection, lambda _, text: notices.append(text)):
+    with notices_to(connection, lambda _, text: notices.append(text)):
         oids = await fetch_values(connection, call, [argument.value for argument in arguments])
     # A statement of its own: within the one that made them, their names cannot be seen yet.
     query = """

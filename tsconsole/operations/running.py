@@ -13,12 +13,12 @@ from tsconsole.errors import OperationError
 from tsconsole.models import ChunkChoice, Difference, StepResult
 from tsconsole.operations.calls import (
     Connection,
-    OnRemark,
+    OnNotice,
     fetch,
     fetch_value,
     fetch_values,
+    notices_to,
     operation,
-    remarks_to,
 )
 
 OnStep = Callable[[StepResult], None]
@@ -177,11 +177,11 @@ async def verify(
     target: str,
     from_time: datetime | None = None,
     to_time: datetime | None = None,
-    on_remark: OnRemark | None = None,
+    on_notice: OnNotice | None = None,
 ) -> list[Difference]:
     """Compare the rollup with GROUP BY over its source; no rows when they are equal.
 
-    on_remark hears, as a notice, which range is compared when it is not the one that was asked
+    on_notice hears, as a notice, which range is compared when it is not the one that was asked
     for, and, as a warning, how much of it waits to be computed and is left out.
     """
     query = """
@@ -189,7 +189,7 @@ async def verify(
           from silver.verify_rollup(%s::text::regclass, %s::timestamptz, %s::timestamptz) as v
     """
     async with statement_timeout(connection, None):
-        with remarks_to(connection, on_remark):
+        with notices_to(connection, on_notice):
             return await fetch(connection, Difference, query, [target, from_time, to_time])
 
 

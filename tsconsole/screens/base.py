@@ -3,25 +3,23 @@ does not work now."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
-from textual import events, on
+from textual import events
 from textual.app import SuspendNotSupported
 from textual.binding import Binding, BindingsMap, BindingType
 from textual.message import Message
-from textual.screen import Screen
-from textual.worker import Worker, WorkerState
 
 from tsconsole.actions.action import PLACE_NAMES, shown_key
 from tsconsole.actions.registry import Action, Place, actions_at, all_actions, find_action
 from tsconsole.actions.spoken_keys import spoken
-from tsconsole.background.jobs import Works, several
-from tsconsole.background.operation import Operation, Severity, Work
+from tsconsole.background.operation import Operation
 from tsconsole.database import Settings, conninfo_of
 from tsconsole.errors import TsconsoleError
-from tsconsole.formatting import one_line, shorten
+from tsconsole.formatting import shorten
+from tsconsole.screens.operating import OperatingScreen, ScreenResult
 from tsconsole.session import Session
 from tsconsole.terminal.leaving import can_be_continued
 from tsconsole.terminal.psql import find_psql, run_psql
@@ -29,8 +27,6 @@ from tsconsole.widgets.tray import Tray
 
 if TYPE_CHECKING:
     from tsconsole.screens.palette import Entry
-
-ScreenResult = TypeVar("ScreenResult")
 
 BREAKPOINTS = [(0, "-narrow"), (100, "-middle"), (140, "-wide")]
 
@@ -60,7 +56,7 @@ class Switch(Message):
         self.settings = settings
 
 
-class ConsoleScreen(Screen[ScreenResult]):
+class ConsoleScreen(OperatingScreen[ScreenResult]):
     """A screen with actions of the registry."""
 
     place: ClassVar[Place]
@@ -68,8 +64,7 @@ class ConsoleScreen(Screen[ScreenResult]):
     AUTO_FOCUS: ClassVar[str | None] = "LiveTable"
 
     def __init__(self, session: Session) -> None:
-        super().__init__()
-        self.session = session
+        super().__init__(session)
         self._has_tray = False
         self._take_own_keys()
 
@@ -127,53 +122,6 @@ class ConsoleScreen(Screen[ScreenResult]):
                 event.stop()
                 self.say(f"{action.label}: {reason}", "warning")
                 return
-
-    def say(self, message: str, severity: Severity = "information") -> None:
-        """Show a notification; its text is never read as markup."""
-        self.notify(one_line(message), severity=severity, markup=False)
-
-    def start(self, verb: str, target: str | None, work: Work) -> None:
-        """Do something in the background, on the App: it goes on when this screen is left."""
-        background = self.session.background
-        if background.is_busy(verb, target):
-            self.say(f"{verb} {target or ''} runs already", "warning")
-            return
-        operation = background.begin(verb, target)
-        self.app.run_worker(
-            background.perform(operation, work),
-            name=worker_name(operation),
-            group="operations",
-            exclusive=False,
-            exit_on_error=False,
-        )
-
-    def start_each(
-        self, verb: str, works: Works, nouns: str, together: Callable[[Works], Work] = several
-    ) -> None:
-        """Do something to each of some targets, one after the other, as one operation."""
-        if len(works) == 1:
-            self.start(verb, *works[0])
-        elif works:
-            self.start(verb, f"{len(works)} {nouns}", together(works))
-
-    def spawn(self, work: Callable[[], Coroutine[None, None, None]], group: str) -> None:
-        """Read something for this screen, in place of what its group was reading; it ends with
-        the screen."""
-        _: Worker[None] = self.run_worker(work, group=group, exclusive=True, exit_on_error=False)
-
-    @on(Worker.StateChanged)
-    def worker_failed(self, event: Worker.StateChanged) -> None:
-        """An unforeseen fault of a worker is said, not thrown."""
-        error = event.worker.error
-        if event.state is WorkerState.ERROR and error is not None:
-            message = error.message if isinstance(error, TsconsoleError) else repr(error)
-            self.say(message, "error")
-
-    def cancel_operation(self, operation: Operation) -> None:
-        """Cancel what runs in the background; its query ends on the server."""
-        for worker in self.app.workers:
-            if worker.name == worker_name(operation):
-                worker.cancel()
 
     def operation_changed(self, operation: Operation) -> None:
         """Something in the background began, went on or ended."""
@@ -395,8 +343,3 @@ def still_running(running: Sequence[Operation], what_cancels: str) -> Text:
     it = "it" if len(running) == 1 else "them"
     names = "\n".join(f"▶ {shorten(operation.title, 60)}" for operation in running)
     return Text(f"Still running:\n{names}\n\n{what_cancels} {it}, on the server too.")
-
-
-def worker_name(operation: Operation) -> str:
-    """The name of the worker that carries out an operation."""
-    return f"operation {operation.id}"

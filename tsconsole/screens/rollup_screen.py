@@ -15,7 +15,6 @@ from tsconsole.actions.registry import Action
 from tsconsole.background import consequences, jobs
 from tsconsole.background.consequences import Facts
 from tsconsole.background.operation import Operation, Work
-from tsconsole.formatting import approximate_seconds
 from tsconsole.models import ErrorEntry, RollupStatus
 from tsconsole.screens.choose import ChooseScreen
 from tsconsole.screens.confirm import ConfirmScreen
@@ -148,11 +147,10 @@ class RollupScreen(PollingScreen[Data]):
         readers = [name for target in dropped for name in self._readers(target)]
         if left := sorted(set(readers) - dropped):
             question.append(f"\n\nRead from it: {', '.join(left)}.", style="bold")
-        # What reads goes before what it reads from.
-        ordered = sorted(rollups, key=lambda rollup: -approximate_seconds(rollup.rollup_interval))
         typed = rollups[0].target_table if len(rollups) == 1 else f"drop {len(rollups)}"
         facts = consequences.of_drop(sorted(dropped))
-        self._ask("Drop", question, partial(self._each, "drop", ordered, jobs.drop), typed, facts)
+        drop = partial(self._each, "drop", rollups, jobs.drop, jobs.top_down)
+        self._ask("Drop", question, drop, typed, facts)
 
     def action_cancel(self) -> None:
         """Cancel our own operation, else the step that some other backend runs."""

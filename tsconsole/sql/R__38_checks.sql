@@ -54,18 +54,21 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform timestamptz '2000-01-01 00:00:00+00' at time zone zone;
-    if zone is null then
-        raise invalid_parameter_value;
-    end if;
-exception when others then
-    raise exception 'there is no time zone %', coalesce(quote_literal(zone), 'null') using
-        errcode = 'TS001', hint = 'Names such as Europe/Berlin are listed in pg_timezone_names.';
+    begin
+        perform timestamptz '2000-01-01 00:00:00+00' at time zone zone;
+        if zone is null then
+            raise invalid_parameter_value;
+        end if;
+    exception when others then
+        raise exception 'there is no time zone %', coalesce(quote_literal(zone), 'null') using
+            errcode = 'TS001', hint = 'Names such as Europe/Berlin are listed in pg_timezone_names.';
+    end;
+    perform tsconsole.check_offsets(zone);
 end;
 $$;
 
 comment on function tsconsole.check_zone(text) is
-'Refuses (TS001) a name that is not a time zone.
+'Refuses (TS001) a name that is not a time zone, or one that was made up and is odd minutes from UTC.
 Example: select tsconsole.check_zone(''Europe/Berlin'');';
 
 

@@ -122,7 +122,6 @@ begin
     config.time_column := coalesce(parent.time_column, tsconsole.find_time_column(config.source_table, config.time_column));
     select c.base_type into config.time_type from tsconsole.columns(config.source_table) c where c.column_name = config.time_column;
     perform tsconsole.check_zone(config.timezone);
-    perform tsconsole.check_offsets(config.timezone);
     perform tsconsole.check_origin(config.bucket_origin);
     perform tsconsole.check_interval(config.rollup_interval, config.time_type, tsconsole.bucket_zone(config));
     if parent.id is not null then

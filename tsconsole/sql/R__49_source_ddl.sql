@@ -279,7 +279,7 @@ as $$
 declare
     key text := tsconsole.tracking_key(source, time_column);
 begin
-    perform tsconsole.drop_functions(tsconsole.tracking_functions(key, 'track_old', 'track_new', 'note_old', 'note_new', 'track_truncate', 'track'));
+    perform tsconsole.drop_functions(tsconsole.row_trackers(key) || tsconsole.tracking_functions(key, 'track_truncate', 'track'));
     update tsconsole.tracked_source t set condition = ''
     where t.source_table = source and t.time_column = drop_triggers.time_column;
 end;

@@ -162,7 +162,7 @@ declare
     key text := tsconsole.tracking_key(source, time_column);
     wanted text := tsconsole.late_condition(source, time_column, 'new');
     -- Of the first version, the function of the triggers themselves.
-    former oid[] := tsconsole.tracking_functions(key, 'track_old', 'track_new', 'note_old', 'note_new', 'track');
+    former oid[] := tsconsole.row_trackers(key) || tsconsole.tracking_functions(key, 'track');
     is_other boolean;
     side text;
 begin
@@ -179,9 +179,9 @@ begin
     is_other := not tsconsole.tracking_functions(key, 'track_old', 'track_new') <@ former;
     -- Writers call them; and a partition is added by its owner, who needs the right then.
     execute (select format('grant execute on function %s to public', string_agg(f::regprocedure::text, ', '))
-             from unnest(tsconsole.tracking_functions(key, 'track_old', 'track_new', 'note_old', 'note_new', 'track_truncate')) f);
+             from unnest(tsconsole.row_trackers(key) || tsconsole.tracking_functions(key, 'track_truncate')) f);
     perform tsconsole.give_to_owner('function', f::regprocedure::text)
-    from unnest(tsconsole.tracking_functions(key, 'track_old', 'track_new', 'note_old', 'note_new', 'track_truncate', 'log', 'log_truncate')) f;
+    from unnest(tsconsole.row_trackers(key) || tsconsole.tracking_functions(key, 'track_truncate', 'log', 'log_truncate')) f;
     if wanted is distinct from (select t.condition from tsconsole.tracked_source t
                                 where t.source_table = source and t.time_column = refresh_tracking.time_column)
        or is_other then
@@ -209,6 +209,18 @@ $$;
 comment on function tsconsole.tracking_functions(text, text[]) is
 'The functions of these kinds that were generated for a tracked source, whatever their arguments: track_old and track_new (late rows), note_old and note_new (those to be logged), track_truncate, log, log_truncate.
 Example: select tsconsole.tracking_functions(tsconsole.tracking_key(''raw.readings'', ''ts''), ''log'');';
+
+
+create or replace function tsconsole.row_trackers(key text) returns oid[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select tsconsole.tracking_functions(key, 'track_old', 'track_new', 'note_old', 'note_new');
+$$;
+
+comment on function tsconsole.row_trackers(text) is
+'The generated functions of a tracked source that its row triggers call: the trackers, and what these ask about a row.
+Example: select tsconsole.row_trackers(tsconsole.tracking_key(''raw.readings'', ''ts''));';
 
 
 drop function if exists tsconsole.drop_logger(text);
@@ -250,7 +262,7 @@ begin
         group by k.key
         having split_part(k.key, '_', 1)::oid not in (select source union all select s.source_table from tsconsole.tracked_source s)
     loop
-        perform tsconsole.drop_functions(tsconsole.tracking_functions(former, 'track_old', 'track_new', 'note_old', 'note_new', 'track_truncate', 'track', 'log', 'log_truncate'));
+        perform tsconsole.drop_functions(tsconsole.row_trackers(former) || tsconsole.tracking_functions(former, 'track_truncate', 'track', 'log', 'log_truncate'));
     end loop;
 end;
 $$;
@@ -344,7 +356,7 @@ begin
         perform tsconsole.refresh_tracking(source, time_column);
     elsif exists (select from pg_class c where c.oid = source) then
         perform tsconsole.drop_restored_tracking(source);
-        perform tsconsole.drop_functions(tsconsole.tracking_functions(key, 'track_old', 'track_new', 'note_old', 'note_new', 'track_truncate', 'track', 'log', 'log_truncate'));
+        perform tsconsole.drop_functions(tsconsole.row_trackers(key) || tsconsole.tracking_functions(key, 'track_truncate', 'track', 'log', 'log_truncate'));
         delete from tsconsole.tracked_source t where t.source_table = source and t.time_column = end_tracking.time_column;
         delete from tsconsole.source_partition p
         where p.source_table = source and not exists (select from tsconsole.tracked_source t where t.source_table = source);

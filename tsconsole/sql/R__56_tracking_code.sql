@@ -147,7 +147,7 @@ as $$
     select format('create or replace function tsconsole.track_%s_%s(at %s%s) returns boolean language plpgsql stable as %L',
         row_name, k.key, k.time_type, k.arguments, format($body$
 begin
-    -- Mostly the bucket is that of the row before.
+    -- Mostly the bucket is that of the row before, and logged whole.
     return (%1$s) operator(pg_catalog.<>) pg_catalog.current_setting('tsconsole.late_%2$s_%3$s', true) collate pg_catalog."C"
         and tsconsole.note_%2$s_%3$s(at%4$s);
 end;
@@ -157,7 +157,7 @@ $body$,
 $$;
 
 comment on function tsconsole.tracker_source(regclass, text, text) is
-'The CREATE FUNCTION of a source''s tracker of late rows, old or new ones, which the WHEN clauses of its row triggers call. It runs as the writer, answers false for a row of the bucket that was logged last in this transaction, and asks the function of tsconsole.note_source about every other one.
+'The CREATE FUNCTION of a source''s tracker of late rows, old or new ones, which the WHEN clauses of its row triggers call. It runs as the writer, answers false for a row of the bucket that this transaction logged last, and whole, or that its bulk load covers, and asks the function of tsconsole.note_source about every other one.
 Example: select tsconsole.tracker_source(''raw.readings'', ''ts'', ''new'');';
 
 

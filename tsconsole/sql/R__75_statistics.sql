@@ -127,9 +127,7 @@ begin
     case check_name
         when 'tables exist' then perform tsconsole.check_relations(config);
         when 'columns fit' then perform tsconsole.plan_step(config);
-        when 'time zone' then
-            perform tsconsole.check_zone((config).timezone);
-            perform tsconsole.check_offsets((config).timezone);
+        when 'time zone' then perform tsconsole.check_zone((config).timezone);
         when 'rollup interval' then
             perform tsconsole.check_interval((config).rollup_interval, (config).time_type, tsconsole.bucket_zone(config));
         when 'chunk interval' then
