@@ -89,3 +89,16 @@ async def test_a_row_looks_as_textual_draws_it() -> None:
 
 def drawn(parts: tuple[list[list[Segment]], list[list[Segment]]]) -> list[Segment]:
     return list(Strip(segment for cell in parts[1] for segment in cell).simplify())
+
+
+async def test_home_and_end_are_the_first_and_the_last_row() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        table = app.query_one(LiveTable)
+        table.lay_out([Column("name", "NAME", 20)])
+        keys = [f"r{number:04}" for number in range(50)]
+        table.show_drawn(keys, lambda key: [Text(key)])
+        for key, reached in (("end", "r0049"), ("home", "r0000"), ("G", "r0049"), ("g", "r0000")):
+            await pilot.press(key)
+            await pilot.pause()
+            assert table.selected == reached, key
