@@ -46,7 +46,7 @@ class LiveTable(DataTable[Text]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "cursor_down", show=False),
         Binding("k", "cursor_up", show=False),
-        # A cursor is a whole row: Textual's home and end, which look for a column, would do nothing.
+        # The cursor is a whole row: Textual's own home and end, which find a column, do nothing.
         Binding("g,home", "scroll_top", show=False),
         Binding("G,end", "scroll_bottom", show=False),
     ]
