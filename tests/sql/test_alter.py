@@ -89,7 +89,7 @@ def test_a_shorter_lateness_reaches_the_triggers_first(
 ) -> None:
     alter(hourly, "allowed_lateness := '2 s'")
     assert "00:00:02" in value(
-        hourly, "select pg_get_triggerdef(oid) from pg_trigger where tgname like '%_insert'"
+        hourly, "select pg_get_constraintdef(oid) from pg_constraint where conname = 'noted' limit 1"
     )
     lateness = "select tsconsole.lateness(tsconsole.rollup('silver.r_1h'))::text"
     assert value(hourly, lateness) == "00:00:02"

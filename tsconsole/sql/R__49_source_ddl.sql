@@ -276,10 +276,8 @@ create or replace function tsconsole.drop_triggers(source regclass, time_column 
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    key text := tsconsole.tracking_key(source, time_column);
 begin
-    perform tsconsole.drop_functions(tsconsole.row_trackers(key) || tsconsole.tracking_functions(key, 'track_truncate', 'track'));
+    perform tsconsole.drop_tracking(tsconsole.tracking_key(source, time_column));
     update tsconsole.tracked_source t set condition = ''
     where t.source_table = source and t.time_column = drop_triggers.time_column;
 end;

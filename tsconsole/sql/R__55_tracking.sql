@@ -160,35 +160,27 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     key text := tsconsole.tracking_key(source, time_column);
-    wanted text := tsconsole.late_condition(source, time_column, 'new');
-    -- Of the first version, the function of the triggers themselves.
-    former oid[] := tsconsole.row_trackers(key) || tsconsole.tracking_functions(key, 'track');
-    is_other boolean;
-    side text;
+    tracker text := (select a.tracker from tsconsole.tracker_arguments(source, time_column) a);
+    wanted text;
 begin
     perform tsconsole.drop_restored_tracking(source);
-    -- With other dimensions they have other arguments, and stand beside the former ones.
+    -- With other dimensions it has other arguments, and would stand beside the former one.
     perform tsconsole.drop_functions(tsconsole.tracking_functions(key, 'log'));
     execute tsconsole.logger_source(source, time_column);
-    foreach side in array array['old', 'new'] loop
-        execute tsconsole.note_source(source, time_column, side);
-        execute tsconsole.tracker_source(source, time_column, side);
-    end loop;
+    perform tsconsole.make_trackers(source, time_column, tracker);
     execute tsconsole.truncate_tracker_source(source, time_column);
     execute tsconsole.truncate_logger_source(source, time_column);
-    is_other := not tsconsole.tracking_functions(key, 'track_old', 'track_new') <@ former;
-    -- Writers call them; and a partition is added by its owner, who needs the right then.
-    execute (select format('grant execute on function %s to public', string_agg(f::regprocedure::text, ', '))
-             from unnest(tsconsole.row_trackers(key) || tsconsole.tracking_functions(key, 'track_truncate')) f);
+    -- Writers call it; and a partition is added by its owner, who needs the right then.
+    execute format('grant execute on function tsconsole.track_truncate_%s() to public', key);
     perform tsconsole.give_to_owner('function', f::regprocedure::text)
-    from unnest(tsconsole.row_trackers(key) || tsconsole.tracking_functions(key, 'track_truncate', 'log', 'log_truncate')) f;
+    from unnest(tsconsole.tracking_functions(key, 'track_truncate', 'log', 'log_truncate')) f;
+    wanted := tsconsole.trigger_condition(source, time_column, 'new');
     if wanted is distinct from (select t.condition from tsconsole.tracked_source t
-                                where t.source_table = source and t.time_column = refresh_tracking.time_column)
-       or is_other then
+                                where t.source_table = source and t.time_column = refresh_tracking.time_column) then
         perform tsconsole.make_triggers(source, time_column, key);
         update tsconsole.tracked_source t set condition = wanted
         where t.source_table = source and t.time_column = refresh_tracking.time_column;
-        perform tsconsole.drop_functions(former) where is_other;
+        perform tsconsole.drop_trackers(key, tracker);
     end if;
 end;
 $$;
@@ -198,80 +190,6 @@ comment on function tsconsole.refresh_tracking(regclass, text) is
 Example: select tsconsole.refresh_tracking(''raw.readings'', ''ts'');';
 
 
-create or replace function tsconsole.tracking_functions(key text, variadic kinds text[]) returns oid[]
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select array(select p.oid from pg_proc p
-                 where p.pronamespace = 'tsconsole'::regnamespace and p.proname in (select kind || '_' || key from unnest(kinds) kind));
-$$;
-
-comment on function tsconsole.tracking_functions(text, text[]) is
-'The functions of these kinds that were generated for a tracked source, whatever their arguments: track_old and track_new (late rows), note_old and note_new (those to be logged), track_truncate, log, log_truncate.
-Example: select tsconsole.tracking_functions(tsconsole.tracking_key(''raw.readings'', ''ts''), ''log'');';
-
-
-create or replace function tsconsole.row_trackers(key text) returns oid[]
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select tsconsole.tracking_functions(key, 'track_old', 'track_new', 'note_old', 'note_new');
-$$;
-
-comment on function tsconsole.row_trackers(text) is
-'The generated functions of a tracked source that its row triggers call: the trackers, and what these ask about a row.
-Example: select tsconsole.row_trackers(tsconsole.tracking_key(''raw.readings'', ''ts''));';
-
-
-drop function if exists tsconsole.drop_logger(text);
-
-create or replace function tsconsole.drop_functions(functions oid[]) returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set client_min_messages = 'warning'
-as $$
-declare
-    f oid;
-begin
-    -- With a tracker go the triggers that call it, also where the source belongs to somebody else.
-    foreach f in array functions loop
-        execute format('drop function %s cascade', f::regprocedure);
-    end loop;
-end;
-$$;
-
-comment on function tsconsole.drop_functions(oid[]) is
-'Drops generated functions of a tracked source, with the triggers that call them.
-Example: select tsconsole.drop_functions(tsconsole.tracking_functions(''16384_1'', ''log''));';
-
-
-create or replace function tsconsole.drop_restored_tracking(source regclass) returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    former text;
-begin
-    -- A dump brings the triggers of a source back under the number that it had in the other database. They log to the same
-    -- tables, and writers would fail once those are gone. Those of a source that is tracked here are not touched: this one may
-    -- be, or have been, a partition of it.
-    for former in
-        select k.key
-        from pg_trigger t cross join lateral (select substring(t.tgname from '^tsconsole_(\d+_\d+)_(?:insert|update|delete|truncate)$') as key) k
-        where t.tgrelid = source and k.key is not null
-        group by k.key
-        having split_part(k.key, '_', 1)::oid not in (select source union all select s.source_table from tsconsole.tracked_source s)
-    loop
-        perform tsconsole.drop_functions(tsconsole.row_trackers(former) || tsconsole.tracking_functions(former, 'track_truncate', 'track', 'log', 'log_truncate'));
-    end loop;
-end;
-$$;
-
-comment on function tsconsole.drop_restored_tracking(regclass) is
-'Drops the triggers that a source brought along from another database in a dump, with their functions.
-Example: select tsconsole.drop_restored_tracking(''raw.readings'');';
-
-
 create or replace function tsconsole.make_triggers(source regclass, time_column text, key text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -279,8 +197,8 @@ as $$
 declare
     relation oid;
     event text;
-    old_late text := tsconsole.late_condition(source, time_column, 'old');
-    new_late text := tsconsole.late_condition(source, time_column, 'new');
+    old_late text := tsconsole.trigger_condition(source, time_column, 'old');
+    new_late text := tsconsole.trigger_condition(source, time_column, 'new');
     is_owner boolean := pg_has_role((select c.relowner from pg_class c where c.oid = source), 'usage');
 begin
     foreach event in array array['insert', 'update', 'delete'] loop
@@ -321,12 +239,18 @@ begin
     ), present_partitions as materialized (
         select p.partition from tsconsole.present_partitions(source) p
     ), own as materialized (
-        select w.name, w.is_cloned, t.tgenabled
+        select w.name, w.is_cloned, t.tgenabled, t.oid as trigger
         from wanted w join pg_trigger t on t.tgrelid = source and t.tgname = w.name
         where t.tgenabled = 'A'
            or t.tgenabled = 'O' and not pg_has_role((select c.relowner from pg_class c where c.oid = source), 'usage')
     )
-    select count(*) = 4 and (
+    select count(*) = 4 and not exists (
+        -- Who drops the function that a tracker asks, with CASCADE, drops its CHECK.
+        select from own
+        join pg_depend d on d.classid = 'pg_trigger'::regclass and d.objid = own.trigger and d.refclassid = 'pg_type'::regclass
+        join pg_type t on t.oid = d.refobjid and t.typtype = 'd' and t.typnamespace = 'tsconsole'::regnamespace
+        where not exists (select from pg_constraint k where k.contypid = t.oid)
+    ) and (
         -- By index, one partition after the other: for 2,500 the planner's own way takes a second, and each step asks.
         select coalesce(bool_and((select count(*) = 3 from own join pg_trigger t on t.tgname = own.name and t.tgenabled = own.tgenabled
                                   where own.is_cloned and t.tgrelid = p.partition)), true)
@@ -356,7 +280,7 @@ begin
         perform tsconsole.refresh_tracking(source, time_column);
     elsif exists (select from pg_class c where c.oid = source) then
         perform tsconsole.drop_restored_tracking(source);
-        perform tsconsole.drop_functions(tsconsole.row_trackers(key) || tsconsole.tracking_functions(key, 'track_truncate', 'track', 'log', 'log_truncate'));
+        perform tsconsole.drop_tracking(key);
         delete from tsconsole.tracked_source t where t.source_table = source and t.time_column = end_tracking.time_column;
         delete from tsconsole.source_partition p
         where p.source_table = source and not exists (select from tsconsole.tracked_source t where t.source_table = source);

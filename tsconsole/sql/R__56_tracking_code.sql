@@ -1,4 +1,4 @@
--- The code that is generated for each tracked source: the condition of its triggers, the trigger functions, the loggers.
+-- The code that is generated for each tracked source: the condition of its triggers, its trackers, the loggers.
 
 set check_function_bodies = off;  -- a function may stand above the helpers it calls
 
@@ -16,32 +16,24 @@ comment on function tsconsole.tracking_rollups(regclass, text) is
 Example: select id from tsconsole.tracking_rollups(''raw.readings'', ''ts'');';
 
 
-create or replace function tsconsole.late_condition(source regclass, time_column text, row_name text) returns text
+drop function if exists tsconsole.late_condition(regclass, text, text);
+
+create or replace function tsconsole.trigger_condition(source regclass, time_column text, row_name text) returns text
 language sql volatile
 set search_path = pg_catalog, pg_temp
-set datestyle = 'ISO, YMD'
-set timezone = 'UTC'
-set intervalstyle = 'postgres'
 as $$
-    -- Lateness is in seconds: a day would be as long as the writer's time zone says. PostgreSQL reads the text of this
-    -- condition anew for every statement: the shorter, the cheaper for writers of single rows.
-    select format('(%s) and tsconsole.track_%s_%s(%s.%I%s)',
-        string_agg(distinct format(case
-            when c.time_type = 'timestamptz'::regtype then '%1$s.%2$I < clock_timestamp() - %3$L::interval'
-            when c.time_type = 'date'::regtype then '%1$s.%2$I < ((clock_timestamp() - %3$L::interval) at time zone %4$L)::date'
-            else '%1$s.%2$I < (clock_timestamp() - %3$L::interval) at time zone %4$L' end,
-            row_name, c.time_column, make_interval(secs => extract(epoch from c.lateness)::float8), c.timezone), ' or '),
-        row_name, tsconsole.tracking_key(source, late_condition.time_column), row_name, late_condition.time_column,
+    -- PostgreSQL reads the text of this condition anew for every statement: the shorter, the cheaper for writers of single rows.
+    -- IS NULL would be true of a row whose fields are null.
+    select format('row(%1$s.%2$I%3$s)::tsconsole.late_%1$s_%4$s is not distinct from null', row_name, trigger_condition.time_column,
         (select string_agg(', ' || coalesce(tsconsole.row_expression(source, d.expression, d.data_type, row_name), format('null::%s', d.data_type)), '' order by d.ordinal)
-         from tsconsole.tracked_dimensions(source, late_condition.time_column) d))
-    from (select distinct r.time_type, r.time_column, case when r.time_type <> 'timestamptz'::regtype then r.timezone end as timezone, t.lateness
-          from tsconsole.tracking_rollups(source, late_condition.time_column) r
-          join tsconsole.tracked_source t on t.source_table = r.source_table and t.time_column = r.time_column) c;
+         from tsconsole.tracked_dimensions(source, trigger_condition.time_column) d),
+        k.tracker)
+    from tsconsole.tracker_arguments(source, trigger_condition.time_column) k;
 $$;
 
-comment on function tsconsole.late_condition(regclass, text, text) is
-'The WHEN clause of a source''s row triggers: a row older than the shortest allowed lateness that any of its rollups has had is handed, with its dimensions, to the source''s tracker, which always answers false. PostgreSQL keeps the columns in a WHEN clause by their numbers, so that renaming them changes nothing.
-Example: select tsconsole.late_condition(''raw.readings'', ''ts'', ''new'');';
+comment on function tsconsole.trigger_condition(regclass, text, text) is
+'The WHEN clause of a source''s row triggers, which is never true: it hands the time of a row, with its dimensions, to the source''s tracker, by casting them to it; see tsconsole.tracker_check. PostgreSQL keeps the columns in a WHEN clause by their numbers, so that renaming them changes nothing.
+Example: select tsconsole.trigger_condition(''raw.readings'', ''ts'', ''new'');';
 
 
 create or replace function tsconsole.row_expression(source regclass, expression text, data_type text, row_name text) returns text
@@ -136,29 +128,58 @@ comment on function tsconsole.log_statement(silver.timeseries_rollup_config) is
 Example: select tsconsole.log_statement(tsconsole.rollup(''silver.meters_1m''));';
 
 
-drop function if exists tsconsole.tracker_block(regclass, text, text), tsconsole.tracker_source(regclass, text);
+drop function if exists tsconsole.tracker_block(regclass, text, text), tsconsole.tracker_source(regclass, text), tsconsole.tracker_source(regclass, text, text);
 
-create or replace function tsconsole.tracker_source(source regclass, time_column text, row_name text) returns text
+create or replace function tsconsole.late_row_source(source regclass, time_column text) returns text
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    -- Stable, although what it calls is not: in a volatile function each expression takes a snapshot of its own, which would be
-    -- felt in a COPY. It reads no table.
-    select format('create or replace function tsconsole.track_%s_%s(at %s%s) returns boolean language plpgsql stable as %L',
-        row_name, k.key, k.time_type, k.arguments, format($body$
-begin
-    -- Mostly the bucket is that of the row before, and logged whole.
-    return (%1$s) operator(pg_catalog.<>) pg_catalog.current_setting('tsconsole.late_%2$s_%3$s', true) collate pg_catalog."C"
-        and tsconsole.note_%2$s_%3$s(at%4$s);
-end;
-$body$,
-            tsconsole.granule(source, tracker_source.time_column), row_name, k.key, ', ' || nullif(k.names, '')))
-    from tsconsole.tracker_arguments(source, tracker_source.time_column) k;
+    select format('create type tsconsole.row_%s as (at %s%s)', k.tracker, k.time_type, k.arguments)
+    from tsconsole.tracker_arguments(source, late_row_source.time_column) k;
 $$;
 
-comment on function tsconsole.tracker_source(regclass, text, text) is
-'The CREATE FUNCTION of a source''s tracker of late rows, old or new ones, which the WHEN clauses of its row triggers call. It runs as the writer, answers false for a row of the bucket that this transaction logged last, and whole, or that its bulk load covers, and asks the function of tsconsole.note_source about every other one.
-Example: select tsconsole.tracker_source(''raw.readings'', ''ts'', ''new'');';
+comment on function tsconsole.late_row_source(regclass, text) is
+'The CREATE TYPE of what a source''s trackers are told of a row: its time and its dimensions.
+Example: select tsconsole.late_row_source(''raw.readings'', ''ts'');';
+
+
+create or replace function tsconsole.tracker_check(source regclass, time_column text, row_name text) returns text
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    -- Mostly a row is on time. If it is late, its bucket is mostly that of the row before, and logged whole.
+    select format('%1$s or %2$s = current_setting(''tsconsole.late_%3$s_%4$s'', true) collate "C" or tsconsole.note_%3$s_%5$s((value).at%6$s)',
+        tsconsole.on_time_condition(source, tracker_check.time_column, '(value).at'), tsconsole.granule(source, tracker_check.time_column, '(value).at'),
+        row_name, k.key, k.tracker, regexp_replace(k.names, '(^|, )(?=u)', ', (value).', 'g'))
+    from tsconsole.tracker_arguments(source, tracker_check.time_column) k;
+$$;
+
+comment on function tsconsole.tracker_check(regclass, text, text) is
+'The CHECK of a source''s tracker of late rows, old or new ones, which is a domain over what tsconsole.late_row_source makes. It is always met: it passes over a row that is on time, and over one of the bucket that this transaction logged last, and whole, or that its bulk load covers, and asks the function of tsconsole.note_source about every other one. Of a domain PostgreSQL keeps the CHECK as long as the session lasts, ready to run: it is not read anew for each statement, like a WHEN clause, nor called for each row, like a function.
+Example: select tsconsole.tracker_check(''raw.readings'', ''ts'', ''new'');';
+
+
+create or replace function tsconsole.on_time_condition(source regclass, time_column text, time_sql text) returns text
+language sql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
+set intervalstyle = 'postgres'
+as $$
+    -- Lateness is in seconds: a day would be as long as the writer's time zone says.
+    select string_agg(distinct format(case
+            when c.time_type = 'timestamptz'::regtype then '%1$s >= clock_timestamp() - %2$L::interval'
+            when c.time_type = 'date'::regtype then '%1$s >= ((clock_timestamp() - %2$L::interval) at time zone %3$L)::date'
+            else '%1$s >= (clock_timestamp() - %2$L::interval) at time zone %3$L' end,
+            time_sql, make_interval(secs => extract(epoch from c.lateness)::float8), c.timezone), ' and ')
+    from (select distinct r.time_type, case when r.time_type <> 'timestamptz'::regtype then r.timezone end as timezone, t.lateness
+          from tsconsole.tracking_rollups(source, on_time_condition.time_column) r
+          join tsconsole.tracked_source t on t.source_table = r.source_table and t.time_column = r.time_column) c;
+$$;
+
+comment on function tsconsole.on_time_condition(regclass, text, text) is
+'The SQL that tells whether a row is younger than the shortest allowed lateness that any rollup on its source has had. time_sql is the SQL of its time.
+Example: select tsconsole.on_time_condition(''raw.readings'', ''ts'', ''s.ts'');';
 
 
 create or replace function tsconsole.note_source(source regclass, time_column text, row_name text) returns text
@@ -167,7 +188,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     -- An UPDATE that moves rows from bucket to bucket has two at a time: each side remembers its own.
     select format('create or replace function tsconsole.note_%s_%s(at %s%s) returns boolean language plpgsql volatile%s as %L',
-        row_name, k.key, k.time_type, k.arguments,
+        row_name, k.tracker, k.time_type, k.arguments,
         case when not k.is_plain then ' set extra_float_digits = 1 set datestyle = ''ISO'' set timezone = ''UTC''' end, format($body$
 declare
     granule pg_catalog.text collate pg_catalog."C";
@@ -176,18 +197,18 @@ declare
     logged pg_catalog.int4;
 begin
     if pg_catalog.isfinite(at) is not true then
-        return false;
+        return true;
     end if;
     granule := %1$s;
     if at operator(pg_catalog.<@) nullif(pg_catalog.current_setting('tsconsole.bulk_%2$s', true), '')::pg_catalog.%3$s then
         -- Its bucket was queued whole, like every bucket that the range touches.
         perform pg_catalog.set_config('tsconsole.late_%7$s_%2$s', granule, true);
-        return false;
+        return true;
     end if;
     series := pg_catalog.concat(granule, '|', row(%4$s));
     -- A setting is null before its first use, and empty after a transaction that used it.
     if series operator(pg_catalog.=) pg_catalog.current_setting('tsconsole.late_%7$s_%2$s', true) then
-        return false;
+        return true;
     end if;
     remembered := pg_catalog.current_setting('tsconsole.logged_%7$s_%2$s', true);
     logged := case when pg_catalog.split_part(remembered, '|', 1) operator(pg_catalog.=) granule
@@ -195,19 +216,22 @@ begin
     perform tsconsole.log_%2$s(at%6$s, logged operator(pg_catalog.>) 3);
     perform pg_catalog.set_config('tsconsole.late_%7$s_%2$s', case when logged operator(pg_catalog.>) 3 then granule else series end, true),
             pg_catalog.set_config('tsconsole.logged_%7$s_%2$s', pg_catalog.concat(granule, '|', logged), true);
-    return false;
+    return true;
 end;
 $body$,
-            tsconsole.granule(source, note_source.time_column), k.key, k.range_type, k.names, case when k.is_known then 1 else 4 end, ', ' || nullif(k.names, ''), row_name))
+            tsconsole.granule(source, note_source.time_column, 'at'), k.key, k.range_type, k.names, case when k.is_known then 1 else 4 end, ', ' || nullif(k.names, ''),
+            row_name, k.tracker))
     from tsconsole.tracker_arguments(source, note_source.time_column) k;
 $$;
 
 comment on function tsconsole.note_source(regclass, text, text) is
-'The CREATE FUNCTION of what a source''s tracker asks about a late row. It calls the logger only when the bucket or the series is another than the last one logged in this transaction, and not inside the range of silver.bulk_load; from the fourth series of a bucket on, or when a dimension is not known any more, the bucket is logged whole. It answers false, so that no trigger is queued.
+'The CREATE FUNCTION of what a source''s tracker asks about a late row. It calls the logger only when the bucket or the series is another than the last one logged in this transaction, and not inside the range of silver.bulk_load; from the fourth series of a bucket on, or when a dimension is not known any more, the bucket is logged whole. It runs as the writer, and answers true.
 Example: select tsconsole.note_source(''raw.readings'', ''ts'', ''new'');';
 
 
-create or replace function tsconsole.granule(source regclass, time_column text) returns text
+drop function if exists tsconsole.granule(regclass, text);
+
+create or replace function tsconsole.granule(source regclass, time_column text, time_sql text) returns text
 language sql volatile
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO, YMD'
@@ -217,30 +241,34 @@ as $$
     -- All rollups whose buckets are as wide share one. The bytes are exact, and cheaper to make than any text.
     select format('pg_catalog.encode(%s, ''hex'')', string_agg(format('pg_catalog.%s(%s)', k.send, b.start), ' operator(pg_catalog.||) ' order by b.start))
     from tsconsole.tracker_arguments(source, granule.time_column) k,
-         (select distinct tsconsole.bucket_expression(r, 'at') as start from tsconsole.tracking_rollups(source, granule.time_column) r) b;
+         (select distinct tsconsole.bucket_expression(r, time_sql) as start from tsconsole.tracking_rollups(source, granule.time_column) r) b;
 $$;
 
-comment on function tsconsole.granule(regclass, text) is
-'An expression of type text that is another one for every two values of the time "at" that any rollup on a tracked source has in different buckets.
-Example: select tsconsole.granule(''raw.readings'', ''ts'');';
+comment on function tsconsole.granule(regclass, text, text) is
+'An expression of type text that is another one for every two times that any rollup on a tracked source has in different buckets. time_sql is the SQL of the time.
+Example: select tsconsole.granule(''raw.readings'', ''ts'', ''at'');';
 
+
+drop function if exists tsconsole.tracker_arguments(regclass, text);
 
 create or replace function tsconsole.tracker_arguments(
     source regclass, time_column text,
-    out key text, out time_type text, out range_type text, out send text,
+    out key text, out tracker text, out time_type text, out range_type text, out send text,
     out names text, out arguments text, out is_known boolean, out is_plain boolean
 )
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select tsconsole.tracking_key(source, tracker_arguments.time_column), c.base_name, t.range_type, t.send,
+    -- Trackers of other arguments have another name, so that both can stand until the triggers have changed over.
+    select k.key, k.key || '_' || left(md5(c.base_name || u.arguments), 8), c.base_name, t.range_type, t.send,
            u.names, u.arguments, u.is_known, u.is_plain
     from tsconsole.columns(source) c
+    cross join (select tsconsole.tracking_key(source, tracker_arguments.time_column) as key) k
     join (values ('date', 'daterange', 'date_send'), ('timestamp without time zone', 'tsrange', 'timestamp_send'),
                  ('timestamp with time zone', 'tstzrange', 'timestamptz_send')) t (base_name, range_type, send) using (base_name)
     cross join (
         select coalesce(string_agg('u' || d.ordinal, ', ' order by d.ordinal), '') as names,
-               string_agg(format(', u%s %s', d.ordinal, d.data_type), '' order by d.ordinal) as arguments,
+               coalesce(string_agg(format(', u%s %s', d.ordinal, d.data_type), '' order by d.ordinal), '') as arguments,
                coalesce(bool_and(tsconsole.row_expression(source, d.expression, d.data_type, 'new') is not null), true) as is_known,
                coalesce(bool_and(tsconsole.is_plain_text(d.data_type::regtype)), true) as is_plain
         from tsconsole.tracked_dimensions(source, tracker_arguments.time_column) d) u
@@ -248,7 +276,7 @@ as $$
 $$;
 
 comment on function tsconsole.tracker_arguments(regclass, text) is
-'What the trackers of a source are made from: the key in their names; the type of its time, the range of such times, and the function that makes bytes of one; its dimensions as names, and as names with types; whether the source still has all that these are computed from, and whether different values of them have different texts in every session.
+'What the trackers of a source are made from: the key in the names of all that is generated for the source, and what the names of its trackers end with; the type of its time, the range of such times, and the function that makes bytes of one; its dimensions as names, and as names with types; whether the source still has all that these are computed from, and whether different values of them have different texts in every session.
 Example: select * from tsconsole.tracker_arguments(''raw.readings'', ''ts'');';
 
 
@@ -277,8 +305,8 @@ end;
 $$;
 
 comment on function tsconsole.never_called() is
-'The function of all row triggers on tracked sources. Their WHEN clauses do the work and answer false, which is several times cheaper than calling a trigger function for each row.
-Example: see tsconsole.late_condition.';
+'The function of all row triggers on tracked sources. Their WHEN clauses do the work and are never true, which is several times cheaper than calling a trigger function for each row.
+Example: see tsconsole.trigger_condition.';
 
 -- A partition is added by its owner, who needs this right then.
 grant execute on function tsconsole.never_called() to public;
