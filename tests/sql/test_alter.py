@@ -88,9 +88,8 @@ def test_a_shorter_lateness_reaches_the_triggers_first(
     hourly: psycopg.Connection, connect: Connect
 ) -> None:
     alter(hourly, "allowed_lateness := '2 s'")
-    assert "00:00:02" in value(
-        hourly, "select pg_get_constraintdef(oid) from pg_constraint where conname = 'noted' limit 1"
-    )
+    trackers = "select pg_get_constraintdef(oid) from pg_constraint where conname = 'noted' limit 1"
+    assert "00:00:02" in value(hourly, trackers)
     lateness = "select tsconsole.lateness(tsconsole.rollup('silver.r_1h'))::text"
     assert value(hourly, lateness) == "00:00:02"
     hourly.execute(

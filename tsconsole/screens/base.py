@@ -136,7 +136,8 @@ class ConsoleScreen(OperatingScreen[ScreenResult]):
     def is_in_front(self) -> bool:
         """Whether no screen and no dialog is before this one. What changes behind another screen
         makes Textual send all of that one again: 13 KB, 14 s at 9,600 baud."""
-        return self.is_attached and self.app.screen is self
+        # While the console ends there is no screen at all.
+        return self.is_attached and self.app.screen_stack[-1:] == [self]
 
     def draw_soon(self, draw: Callable[[], None]) -> None:
         """Draw when all has its size, unless this screen was left meanwhile."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from textual import on
 from textual.message import Message
@@ -53,7 +53,7 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
             lambda failure: self._post(PollFailed(failure)),
             interval=session.interval,
             clock=session.clock,
-            wanted=lambda: self.is_in_front or self._is_asking,
+            wanted=lambda: self.is_in_front or self._dialog is not None,
         )
 
     @abstractmethod
@@ -183,18 +183,20 @@ class PollingScreen(ConsoleScreen[None], Generic[Data]):
         self.session.is_lost = failure is not None and failure.is_lost
         if self.is_in_front:
             self.set_class(failure is not None, "-stale")
-        elif self._is_asking and isinstance(self.app.screen, Dialog):
-            self.app.screen.show_failure(in_a_line(failure) if failure else None)
+        elif (dialog := self._dialog) is not None:
+            dialog.show_failure(in_a_line(failure) if failure else None)
 
     @property
     def _is_being_left(self) -> bool:
         return not any(isinstance(child, Header) for child in self.children)
 
     @property
-    def _is_asking(self) -> bool:
-        """Whether a dialog of this screen is open: then only the connection is looked at."""
-        stack = self.app.screen_stack
-        return isinstance(stack[-1], Dialog) and stack[-2:-1] == [self] and not self.session.replay
+    def _dialog(self) -> Dialog[Any] | None:
+        """The dialog of this screen that is open: then only the connection is looked at."""
+        match self.app.screen_stack:
+            case [*_, below, Dialog() as dialog] if below is self and not self.session.replay:
+                return dialog
+        return None
 
     async def _fetch_connected(self) -> Data | None:
         async with self.session.connect() as connection:
