@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from sql.support import assert_same, assert_verified, create, make_readings, perform, run, value
+from sql.support import (
+    assert_same,
+    assert_verified,
+    create,
+    make_readings,
+    perform,
+    run,
+    state,
+    value,
+)
 
 AGAIN = "insert into raw.m select ts, device, v + 1 from raw.m"
 HOUR = "date_trunc('hour', ts, 'UTC')"
@@ -65,6 +74,39 @@ def test_triggers_of_a_partition_that_are_off(db: psycopg.Connection) -> None:
     assert_right(db)
     db.execute(AGAIN)
     assert_right(db)
+
+
+@pytest.mark.parametrize("kind", ["function", "domain", "type"])
+def test_what_the_triggers_hand_rows_to_is_dropped(db: psycopg.Connection, kind: str) -> None:
+    """The function takes the CHECK of the domain along, and leaves the triggers where they are."""
+    make_partitioned(db, *YEARS)
+    names = {
+        "function": "select oid::regprocedure from pg_proc where proname ~ '^note_new_'",
+        "domain": "select oid::regtype from pg_type where typname ~ '^late_new_'",
+        "type": "select oid::regtype from pg_type where typname ~ '^row_'",
+    }
+    db.execute(f"drop {kind} {value(db, names[kind])} cascade")
+    db.execute("update raw.m set v = v + 1")
+    assert_noticed(db)
+    db.execute("select silver.refresh_source('raw.m')")
+    assert_right(db)
+    db.execute(AGAIN)
+    assert_right(db)
+
+
+def test_nothing_that_was_generated_is_left_after_the_last_rollup(db: psycopg.Connection) -> None:
+    make_readings(db, 20)
+    before = state(db)
+    create(db, "raw.readings", "a", "1 hour", dimensions=["device"])
+    create(db, "raw.readings", "b", "1 day", dimensions=["site"])
+    # Of an earlier version, whose triggers called functions.
+    key = value(db, "select tsconsole.tracking_key('raw.readings', 'ts')")
+    for name in (f"track_new_{key}", f"note_new_{key}"):
+        db.execute(f"create function tsconsole.{name}(at timestamptz) returns boolean return false")
+    db.execute("update raw.readings set power = power + 1")
+    for rollup in ("silver.a", "silver.b"):
+        db.execute("select silver.drop_rollup(%s)", [rollup])
+    assert state(db) == before
 
 
 def assert_noticed(db: psycopg.Connection) -> None:
