@@ -120,7 +120,7 @@ def test_a_minute_of_real_schedule(home: Connection, capsys: pytest.CaptureFixtu
     create(home, "raw.readings", "silver.r", "1 minute", allowed_lateness="0")
     scheduled(home, "1 minute", "1 minute", "1 minute")
     watermark = "select last_processed_time from silver.timeseries_rollup_config"
-    # At the full minute, when pg_cron looks, the last bucket may not be complete by some milliseconds.
+    # When pg_cron starts, at the full minute, the last bucket may lack some milliseconds.
     filled = (
         "select last_processed_time > (select max(ts) from raw.readings)"
         " and not exists (select from tsconsole.due_rollups() where work <> 'frontier')"
