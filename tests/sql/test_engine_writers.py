@@ -301,6 +301,28 @@ def test_a_virtual_column_is_a_dimension_like_any_other(db: psycopg.Connection) 
     assert_true_rollup(db, "silver.r_1h", HOUR, keys="half")
 
 
+@pytest.mark.parametrize("virtual", [False, True])
+def test_of_a_row_on_time_no_expression_is_computed(db: psycopg.Connection, virtual: bool) -> None:
+    """It may be dear, and it may fail, which is the affair of the rollup and not of the writer."""
+    if virtual and db.info.server_version < 180000:
+        pytest.skip("virtual generated columns came with PostgreSQL 18")
+    make_readings(db)
+    expression = "100 / (power + 1)"
+    dimension = "share" if virtual else f"{expression} as share"
+    if virtual:
+        db.execute(
+            f"alter table raw.readings add share integer generated always as ({expression}) virtual"
+        )
+    create(db, "raw.readings", "r", "1 hour", dimensions=[dimension])
+    run(db)
+    db.execute("insert into raw.readings values (clock_timestamp(), 'd1', 1, 1, -1)")
+    db.execute("update raw.readings set device = 'd2' where power = -1")
+    db.execute("delete from raw.readings where power = -1")
+    db.execute("update raw.readings set power = power + 1")
+    run(db)
+    assert_verified(db, "silver.r")
+
+
 def test_temporary_tables_are_refused(db: psycopg.Connection) -> None:
     db.execute("create temporary table passing (ts timestamptz, v integer)")
     refuse_create(db, "TS004", "temporary", source_table_name="passing")

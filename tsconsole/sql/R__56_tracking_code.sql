@@ -23,17 +23,32 @@ language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
     -- PostgreSQL reads the text of this condition anew for every statement: the shorter, the cheaper for writers of single rows.
-    -- IS NULL would be true of a row whose fields are null.
-    select format('row(%1$s.%2$I%3$s)::tsconsole.late_%1$s_%4$s is not distinct from null', row_name, trigger_condition.time_column,
-        (select string_agg(', ' || coalesce(tsconsole.row_expression(source, d.expression, d.data_type, row_name), format('null::%s', d.data_type)), '' order by d.ordinal)
-         from tsconsole.tracked_dimensions(source, trigger_condition.time_column) d),
-        k.tracker)
-    from tsconsole.tracker_arguments(source, trigger_condition.time_column) k;
+    -- But no expression is computed for a row on time: it may be dear, or fail. IS NULL would be true of a row of nulls.
+    select format('%srow(%s.%I%s)::tsconsole.late_%2$s_%5$s is not distinct from null',
+        case when not d.are_stored then
+            format('not (%s) and ', tsconsole.on_time_condition(source, trigger_condition.time_column, format('%s.%I', row_name, trigger_condition.time_column))) end,
+        row_name, trigger_condition.time_column, d.fields, k.tracker)
+    from tsconsole.tracker_arguments(source, trigger_condition.time_column) k,
+         (select bool_and(tsconsole.is_stored_column(source, t.expression)) as are_stored,
+                 string_agg(', ' || coalesce(tsconsole.row_expression(source, t.expression, t.data_type, row_name), format('null::%s', t.data_type)), '' order by t.ordinal) as fields
+          from tsconsole.tracked_dimensions(source, trigger_condition.time_column) t) d;
 $$;
 
 comment on function tsconsole.trigger_condition(regclass, text, text) is
-'The WHEN clause of a source''s row triggers, which is never true: it hands the time of a row, with its dimensions, to the source''s tracker, by casting them to it; see tsconsole.tracker_check. PostgreSQL keeps the columns in a WHEN clause by their numbers, so that renaming them changes nothing.
+'The WHEN clause of a source''s row triggers, which is never true: it hands the time of a row, with its dimensions, to the source''s tracker, by casting them to it; see tsconsole.tracker_check. Where dimensions are expressions, rows on time are passed over before. PostgreSQL keeps the columns in a WHEN clause by their numbers, so that renaming them changes nothing.
 Example: select tsconsole.trigger_condition(''raw.readings'', ''ts'', ''new'');';
+
+
+create or replace function tsconsole.is_stored_column(source regclass, expression text) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (select from pg_attribute a where a.attrelid = source and a.attnum > 0 and expression = format('s.%I', a.attname) and a.attgenerated <> 'v');
+$$;
+
+comment on function tsconsole.is_stored_column(regclass, text) is
+'Whether a dimension is a column of its source, as it is stored. Everything else is computed.
+Example: select tsconsole.is_stored_column(''raw.readings'', ''s.device'');';
 
 
 create or replace function tsconsole.row_expression(source regclass, expression text, data_type text, row_name text) returns text
