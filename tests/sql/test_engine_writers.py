@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from sql.support import (
     add_readings,
+    assert_same,
     assert_true_rollup,
     assert_verified,
     create,
@@ -23,6 +24,7 @@ from sql.support import (
     refuse_create,
     run,
     value,
+    watermark,
 )
 
 Connect = Callable[..., psycopg.Connection]
@@ -321,6 +323,29 @@ def test_of_a_row_on_time_no_expression_is_computed(db: psycopg.Connection, virt
     db.execute("update raw.readings set power = power + 1")
     run(db)
     assert_verified(db, "silver.r")
+
+
+@pytest.mark.parametrize("dimensions", [[], ["device", "site"], ["device", "site", "power"]])
+def test_any_number_of_dimensions(db: psycopg.Connection, dimensions: list[str]) -> None:
+    """Of a few, the tracker is told for every row; of many, for late ones."""
+    make_readings(db, 500)
+    create(db, "raw.readings", "r", "1 hour", dimensions=dimensions, measures={"power": ["sum"]})
+    run(db)
+    db.execute("insert into raw.readings values (clock_timestamp(), 'd1', 1, 1, 1)")
+    assert value(db, "select count(*) from tsconsole.pending_1") == 0
+    db.execute("insert into raw.readings values ('2025-03-01 10:00:30Z', null, null, null, null)")
+    db.execute("update raw.readings set site = site + 1, power = power + 1 where power < 20")
+    db.execute("insert into raw.readings values (null, null, null, null, null)")
+    db.execute("delete from raw.readings where power between 40 and 60 or ts is null")
+    run(db)
+    assert_verified(db, "silver.r")
+    assert_same(
+        db,
+        f"select {HOUR} {''.join(', ' + d for d in dimensions)}, sum(power), count(*) "
+        f"from raw.readings where ts < {watermark('silver.r')} "
+        f"group by {', '.join(str(n + 1) for n in range(1 + len(dimensions)))}",
+        f"select ts {''.join(', ' + d for d in dimensions)}, sum_power, rollup_count from silver.r",
+    )
 
 
 def test_temporary_tables_are_refused(db: psycopg.Connection) -> None:

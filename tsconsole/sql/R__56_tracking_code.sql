@@ -23,19 +23,20 @@ language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
     -- PostgreSQL reads the text of this condition anew for every statement: the shorter, the cheaper for writers of single rows.
-    -- But no expression is computed for a row on time: it may be dear, or fail. IS NULL would be true of a row of nulls.
+    -- But where a row on time would be dear to hand over, because of many values or of one to be computed (which may fail, too),
+    -- the clock is asked before. IS NULL would be true of a row of nulls.
     select format('%srow(%s.%I%s)::tsconsole.late_%2$s_%5$s is not distinct from null',
-        case when not d.are_stored then
+        case when not d.are_cheap then
             format('not (%s) and ', tsconsole.on_time_condition(source, trigger_condition.time_column, format('%s.%I', row_name, trigger_condition.time_column))) end,
         row_name, trigger_condition.time_column, d.fields, k.tracker)
     from tsconsole.tracker_arguments(source, trigger_condition.time_column) k,
-         (select bool_and(tsconsole.is_stored_column(source, t.expression)) as are_stored,
+         (select count(*) <= 2 and bool_and(tsconsole.is_stored_column(source, t.expression)) as are_cheap,
                  string_agg(', ' || coalesce(tsconsole.row_expression(source, t.expression, t.data_type, row_name), format('null::%s', t.data_type)), '' order by t.ordinal) as fields
           from tsconsole.tracked_dimensions(source, trigger_condition.time_column) t) d;
 $$;
 
 comment on function tsconsole.trigger_condition(regclass, text, text) is
-'The WHEN clause of a source''s row triggers, which is never true: it hands the time of a row, with its dimensions, to the source''s tracker, by casting them to it; see tsconsole.tracker_check. Where dimensions are expressions, rows on time are passed over before. PostgreSQL keeps the columns in a WHEN clause by their numbers, so that renaming them changes nothing.
+'The WHEN clause of a source''s row triggers, which is never true: it hands the time of a row, with its dimensions, to the source''s tracker, by casting them to it; see tsconsole.tracker_check. Where dimensions are many, or expressions, rows on time are passed over before. PostgreSQL keeps the columns in a WHEN clause by their numbers, so that renaming them changes nothing.
 Example: select tsconsole.trigger_condition(''raw.readings'', ''ts'', ''new'');';
 
 
