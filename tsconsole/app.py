@@ -215,10 +215,10 @@ class TsConsole(EarlyKeys, SparingApp):
             self.notify(f"{type(error).__name__}: {error}", severity="error", markup=False)
 
     def _is_shown(self, operation: Operation) -> bool:
-        return any(
-            isinstance(screen, ConsoleScreen) and screen.shows_result(operation)
-            for screen in self.screen_stack[-1:]
-        )
+        match self.screen_stack:
+            case [*_, ConsoleScreen() as screen]:
+                return screen.shows_result(operation)
+        return False
 
     def _operation_changed(self, operation: Operation) -> None:
         if self.is_running:

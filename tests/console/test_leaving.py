@@ -57,9 +57,10 @@ async def test_a_poll_may_fail_while_the_console_ends(
     async with app.run_test(size=(120, 36)) as pilot:
         operator = Operator(app, pilot)
         await operator.at_monitor()
+        monitor = operator.monitor
         stack = app._screen_stacks[app._current_mode]
         screens = stack[:]
         stack.clear()
-        screens[-1].lose(PollFailed(PollFailure("gone", None, True, 1, 1000.0)))  # type: ignore[attr-defined]
+        monitor.lose(PollFailed(PollFailure("gone", None, True, 1, 1000.0)))
         stack[:] = screens
     assert not app.return_code

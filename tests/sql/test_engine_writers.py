@@ -13,7 +13,6 @@ import psycopg
 import pytest
 from sql.support import (
     add_readings,
-    assert_same,
     assert_true_rollup,
     assert_verified,
     create,
@@ -24,7 +23,6 @@ from sql.support import (
     refuse_create,
     run,
     value,
-    watermark,
 )
 
 Connect = Callable[..., psycopg.Connection]
@@ -285,101 +283,9 @@ def test_a_level_dropped_beside_a_step_below_it_fails_nothing(
     assert_true_rollup(tracked, "silver.r_1m", MINUTE, keys="device")
 
 
-def test_a_virtual_column_is_a_dimension_like_any_other(db: psycopg.Connection) -> None:
-    if db.info.server_version < 180000:
-        pytest.skip("virtual generated columns came with PostgreSQL 18")
-    make_readings(db)
-    db.execute(
-        "alter table raw.readings add half integer generated always as (power / 500) virtual"
-    )
-    create_ladder(
-        db, "raw.readings", "r", ["1 minute", "1 hour"], dimensions=["half", "half + 1 as more"]
-    )
-    run(db)
-    db.execute("update raw.readings set power = 1009 - power where power % 5 = 0")
-    db.execute("insert into raw.readings values ('2025-03-01 10:00:30Z', 'd1', 1, 1, 700)")
-    run(db)
-    assert_true_rollup(db, "silver.r_1m", MINUTE, keys="half")
-    assert_true_rollup(db, "silver.r_1h", HOUR, keys="half")
-
-
-@pytest.mark.parametrize("virtual", [False, True])
-def test_of_a_row_on_time_no_expression_is_computed(db: psycopg.Connection, virtual: bool) -> None:
-    """It may be dear, and it may fail, which is the affair of the rollup and not of the writer."""
-    if virtual and db.info.server_version < 180000:
-        pytest.skip("virtual generated columns came with PostgreSQL 18")
-    make_readings(db)
-    expression = "100 / (power + 1)"
-    dimension = "share" if virtual else f"{expression} as share"
-    if virtual:
-        db.execute(
-            f"alter table raw.readings add share integer generated always as ({expression}) virtual"
-        )
-    create(db, "raw.readings", "r", "1 hour", dimensions=[dimension])
-    run(db)
-    db.execute("insert into raw.readings values (clock_timestamp(), 'd1', 1, 1, -1)")
-    db.execute("update raw.readings set device = 'd2' where power = -1")
-    db.execute("delete from raw.readings where power = -1")
-    db.execute("update raw.readings set power = power + 1")
-    run(db)
-    assert_verified(db, "silver.r")
-
-
-@pytest.mark.parametrize("dimensions", [[], ["device", "site"], ["device", "site", "power"]])
-def test_any_number_of_dimensions(db: psycopg.Connection, dimensions: list[str]) -> None:
-    """Of a few, the tracker is told for every row; of many, for late ones."""
-    make_readings(db, 500)
-    create(db, "raw.readings", "r", "1 hour", dimensions=dimensions, measures={"power": ["sum"]})
-    run(db)
-    db.execute("insert into raw.readings values (clock_timestamp(), 'd1', 1, 1, 1)")
-    assert value(db, "select count(*) from tsconsole.pending_1") == 0
-    db.execute("insert into raw.readings values ('2025-03-01 10:00:30Z', null, null, null, null)")
-    db.execute("update raw.readings set site = site + 1, power = power + 1 where power < 20")
-    db.execute("insert into raw.readings values (null, null, null, null, null)")
-    db.execute("delete from raw.readings where power between 40 and 60 or ts is null")
-    run(db)
-    assert_verified(db, "silver.r")
-    assert_same(
-        db,
-        f"select {HOUR} {''.join(', ' + d for d in dimensions)}, sum(power), count(*) "
-        f"from raw.readings where ts < {watermark('silver.r')} "
-        f"group by {', '.join(str(n + 1) for n in range(1 + len(dimensions)))}",
-        f"select ts {''.join(', ' + d for d in dimensions)}, sum_power, rollup_count from silver.r",
-    )
-
-
 def test_temporary_tables_are_refused(db: psycopg.Connection) -> None:
     db.execute("create temporary table passing (ts timestamptz, v integer)")
     refuse_create(db, "TS004", "temporary", source_table_name="passing")
-
-
-@pytest.mark.parametrize("extension", ["citext", "ltree", "hstore"])
-def test_extension_types_are_compared_as_they_compare(
-    db: psycopg.Connection,
-    require_extension: Callable[[psycopg.Connection, str], None],
-    extension: str,
-) -> None:
-    require_extension(db, extension)
-    given = {
-        "citext": "(array['Abc', 'aBC', 'x'])[i % 3 + 1]::citext",
-        "ltree": "('eu.s' || i % 3)::ltree",
-        "hstore": "('a=>' || i % 3)::hstore",
-    }[extension]
-    make_readings(db)
-    db.execute(f"alter table raw.readings add x {extension}")
-    db.execute(f"update raw.readings set x = (select {given} from (select power as i) p)")
-    levels = create_ladder(db, "raw.readings", "r", ["1 minute", "1 hour"], dimensions=["x"])
-    run(db)
-    db.execute("update raw.readings set power = power + 1 where power % 7 = 0")
-    db.execute("delete from raw.readings where power % 11 = 0")
-    live = "select sum(sum_power), sum(rollup_count) from {}_live"
-    for level in levels:
-        assert db.execute(live.format(level)).fetchone() == \
-            db.execute("select sum(power), count(*) from raw.readings").fetchone()  # fmt: skip
-    run(db)
-    for level, bucket in zip(levels, (MINUTE, HOUR), strict=True):
-        assert_true_rollup(db, level, bucket, keys="x")
-        assert_verified(db, level)
 
 
 def test_a_row_that_comes_while_partitions_are_made_finds_one(

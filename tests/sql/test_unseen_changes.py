@@ -82,8 +82,8 @@ def test_what_the_triggers_hand_rows_to_is_dropped(db: psycopg.Connection, kind:
     make_partitioned(db, *YEARS)
     names = {
         "function": "select oid::regprocedure from pg_proc where proname ~ '^note_new_'",
-        "domain": "select oid::regtype from pg_type where typname ~ '^late_new_'",
-        "type": "select oid::regtype from pg_type where typname ~ '^row_'",
+        "domain": "select oid::regtype from pg_type where typname ~ '^tracker_new_'",
+        "type": "select oid::regtype from pg_type where typname ~ '^tracked_row_'",
     }
     db.execute(f"drop {kind} {value(db, names[kind])} cascade")
     db.execute("update raw.m set v = v + 1")

@@ -8,27 +8,29 @@ set search_path = pg_catalog, pg_temp
 set client_min_messages = 'warning'
 as $$
 declare
+    row_type text := 'tsconsole.tracked_row_' || tracker;
     side text;
     domain text;
-    noting regprocedure;
+    note text;
     condition text;
 begin
-    if to_regtype('tsconsole.row_' || tracker) is null then
-        execute tsconsole.late_row_source(source, time_column);
-        perform tsconsole.give_to_owner('type', 'tsconsole.row_' || tracker);
+    if to_regtype(row_type) is null then
+        execute tsconsole.tracked_row_source(source, time_column);
+        perform tsconsole.give_to_owner('type', row_type);
     end if;
     foreach side in array array['old', 'new'] loop
+        note := format('tsconsole.note_%s_%s', side, tracker);
+        domain := format('tsconsole.tracker_%s_%s', side, tracker);
         execute tsconsole.note_source(source, time_column, side);
-        noting := (tsconsole.tracking_functions(tracker, 'note_' || side))[1];
         -- Writers call it.
-        execute format('grant execute on function %s to public', noting);
-        perform tsconsole.give_to_owner('function', noting::text);
-        domain := format('tsconsole.late_%s_%s', side, tracker);
+        execute format('grant execute on function %s to public', note);
+        perform tsconsole.give_to_owner('function', note);
         condition := tsconsole.tracker_check(source, time_column, side);
         if to_regtype(domain) is null then
-            execute format('create domain %s as tsconsole.row_%s', domain, tracker);
+            execute format('create domain %s as %s', domain, row_type);
             perform tsconsole.give_to_owner('domain', domain);
         elsif exists (select from pg_constraint k where k.contypid = domain::regtype) then
+            -- Not IF EXISTS: where there is none, PostgreSQL would be left with a message that no savepoint may follow.
             execute format('alter domain %s drop constraint noted', domain);
         end if;
         execute format('alter domain %s add constraint noted check (%s)', domain, condition);
@@ -62,15 +64,16 @@ set search_path = pg_catalog, pg_temp
 set client_min_messages = 'warning'
 as $$
 declare
-    former name;
+    former text;
 begin
     -- With a tracker go the triggers that cast to it, also where the source belongs to somebody else.
     for former in
-        select t.typname from pg_type t
-        where t.typnamespace = 'tsconsole'::regnamespace and t.typname ~ format('^row_%s_[0-9a-f]{8}$', key) and t.typname <> coalesce('row_' || kept, '')
+        select f.tracker
+        from pg_type t cross join lateral (select substring(t.typname from format('^tracked_row_(%s_[0-9a-f]{8})$', key)) as tracker) f
+        where t.typnamespace = 'tsconsole'::regnamespace and f.tracker <> coalesce(kept, '')
     loop
-        execute format('drop type tsconsole.%I cascade', former);
-        perform tsconsole.drop_functions(tsconsole.tracking_functions(substring(former from 5), 'note_old', 'note_new'));
+        execute format('drop type tsconsole.%I cascade', 'tracked_row_' || former);
+        perform tsconsole.drop_functions(tsconsole.tracking_functions(former, 'note_old', 'note_new'));
     end loop;
     -- Of former versions, the functions that the triggers called.
     perform tsconsole.drop_functions(tsconsole.tracking_functions(key, 'track', 'track_old', 'track_new', 'note_old', 'note_new'));

@@ -164,7 +164,7 @@ declare
     wanted text;
 begin
     perform tsconsole.drop_restored_tracking(source);
-    -- With other dimensions it has other arguments, and would stand beside the former one.
+    -- A logger of other dimensions has other arguments, and would stand beside the former one.
     perform tsconsole.drop_functions(tsconsole.tracking_functions(key, 'log'));
     execute tsconsole.logger_source(source, time_column);
     perform tsconsole.make_trackers(source, time_column, tracker);

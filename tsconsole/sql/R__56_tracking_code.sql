@@ -25,7 +25,7 @@ as $$
     -- PostgreSQL reads the text of this condition anew for every statement: the shorter, the cheaper for writers of single rows.
     -- But where a row on time would be dear to hand over, because of many values or of one to be computed (which may fail, too),
     -- the clock is asked before. IS NULL would be true of a row of nulls.
-    select format('%srow(%s.%I%s)::tsconsole.late_%2$s_%5$s is not distinct from null',
+    select format('%srow(%s.%I%s)::tsconsole.tracker_%2$s_%5$s is not distinct from null',
         case when not d.are_cheap then
             format('not (%s) and ', tsconsole.on_time_condition(source, trigger_condition.time_column, format('%s.%I', row_name, trigger_condition.time_column))) end,
         row_name, trigger_condition.time_column, d.fields, k.tracker)
@@ -146,17 +146,17 @@ Example: select tsconsole.log_statement(tsconsole.rollup(''silver.meters_1m''));
 
 drop function if exists tsconsole.tracker_block(regclass, text, text), tsconsole.tracker_source(regclass, text), tsconsole.tracker_source(regclass, text, text);
 
-create or replace function tsconsole.late_row_source(source regclass, time_column text) returns text
+create or replace function tsconsole.tracked_row_source(source regclass, time_column text) returns text
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select format('create type tsconsole.row_%s as (at %s%s)', k.tracker, k.time_type, k.arguments)
-    from tsconsole.tracker_arguments(source, late_row_source.time_column) k;
+    select format('create type tsconsole.tracked_row_%s as (at %s%s)', k.tracker, k.time_type, k.arguments)
+    from tsconsole.tracker_arguments(source, tracked_row_source.time_column) k;
 $$;
 
-comment on function tsconsole.late_row_source(regclass, text) is
+comment on function tsconsole.tracked_row_source(regclass, text) is
 'The CREATE TYPE of what a source''s trackers are told of a row: its time and its dimensions.
-Example: select tsconsole.late_row_source(''raw.readings'', ''ts'');';
+Example: select tsconsole.tracked_row_source(''raw.readings'', ''ts'');';
 
 
 create or replace function tsconsole.tracker_check(source regclass, time_column text, row_name text) returns text
@@ -166,12 +166,12 @@ as $$
     -- Mostly a row is on time. If it is late, its bucket is mostly that of the row before, and logged whole.
     select format('%1$s or %2$s = current_setting(''tsconsole.late_%3$s_%4$s'', true) collate "C" or tsconsole.note_%3$s_%5$s((value).at%6$s)',
         tsconsole.on_time_condition(source, tracker_check.time_column, '(value).at'), tsconsole.granule(source, tracker_check.time_column, '(value).at'),
-        row_name, k.key, k.tracker, regexp_replace(k.names, '(^|, )(?=u)', ', (value).', 'g'))
+        row_name, k.key, k.tracker, replace(', ' || nullif(k.names, ''), ', ', ', (value).'))
     from tsconsole.tracker_arguments(source, tracker_check.time_column) k;
 $$;
 
 comment on function tsconsole.tracker_check(regclass, text, text) is
-'The CHECK of a source''s tracker of late rows, old or new ones, which is a domain over what tsconsole.late_row_source makes. It is always met: it passes over a row that is on time, and over one of the bucket that this transaction logged last, and whole, or that its bulk load covers, and asks the function of tsconsole.note_source about every other one. Of a domain PostgreSQL keeps the CHECK as long as the session lasts, ready to run: it is not read anew for each statement, like a WHEN clause, nor called for each row, like a function.
+'The CHECK of a source''s tracker of late rows, old or new ones, which is a domain over what tsconsole.tracked_row_source makes. It is always met: it passes over a row that is on time, and over one of the bucket that this transaction logged last, and whole, or that its bulk load covers, and asks the function of tsconsole.note_source about every other one. Of a domain PostgreSQL keeps the CHECK as long as the session lasts, ready to run: it is not read anew for each statement, like a WHEN clause, nor called for each row, like a function.
 Example: select tsconsole.tracker_check(''raw.readings'', ''ts'', ''new'');';
 
 
