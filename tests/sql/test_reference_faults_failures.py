@@ -45,6 +45,12 @@ def make_slow_source(db: psycopg.Connection, rows: int = 400, seconds: float = 0
     )
 
 
+def reads_slowly(db: psycopg.Connection, pid: int) -> bool:
+    """Whether this session is at the rows of raw.slow."""
+    event = "select wait_event = 'PgSleep' from pg_stat_activity where pid = %s"
+    return bool(value(db, event, [pid]))
+
+
 def retry_of(db: psycopg.Connection, target: str) -> tuple[Any, ...] | None:
     return db.execute(
         "select work, retry_count, extract(epoch from next_retry_time - last_error_time)::float8, "
@@ -215,7 +221,8 @@ def test_timeout_cancel_kill__logged_as_what_it_was(
     worker = connect()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(call_run, worker)
-        wait_until(lambda: monitor(db, "silver.r1h")["health_status"] == "RUNNING")
+        wait_until(lambda: reads_slowly(db, worker.info.backend_pid))
+        assert monitor(db, "silver.r1h")["health_status"] == "RUNNING"
         db.execute(f"select {function}(%s)", [worker.info.backend_pid])
         if function == "pg_cancel_backend":
             assert running.result(20)[0]["sql_state"] == "57014"
@@ -238,6 +245,26 @@ def test_timeout_cancel_kill__logged_as_what_it_was(
     assert retry_of(db, "silver.r1h") is None
     assert value(db, "select count(*) from tsconsole.attempt") == 0
     assert_true_rollup(db, "silver.r1h", HOUR)
+
+
+def test_timeout_cancel_kill__a_cancel_before_the_first_row_is_logged_too(
+    db: psycopg.Connection, connect: Connect
+) -> None:
+    make_readings(db)
+    create(db, "raw.readings", "r1h", "1 hour")
+    worker, holder = connect(), connect(autocommit=False)
+    # A step waits here: it looks for crashes of others before it reads anything.
+    holder.execute("lock table tsconsole.attempt in share mode")
+    waits = "select wait_event_type = 'Lock' from pg_stat_activity where pid = %s"
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(perform, worker)
+        wait_until(lambda: bool(value(db, waits, [worker.info.backend_pid])))
+        db.execute("select pg_cancel_backend(%s)", [worker.info.backend_pid])
+        time.sleep(0.1)
+        holder.rollback()
+        assert running.result(20)[0][:2] == ("history", "failed")
+    assert value(db, "select sql_state from silver.timeseries_error_log") == "57014"
+    assert retry_of(db, "silver.r1h")[1] == 1
 
 
 def test_max_execution_time__enforced_by_the_watchdog_and_the_workers_timeout(

@@ -184,22 +184,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     config silver.timeseries_rollup_config;
-    outcome text;
+    is_mine boolean := tsconsole.claim(rollup_id, work);
     result silver.step_result;
 begin
-    if not tsconsole.claim(rollup_id, work) then
-        outcome := 'busy';
-    end if;
     -- Read after the claim: the snapshot of the claiming statement is older than the lock.
     select c.* into config from silver.timeseries_rollup_config c where c.id = try_work.rollup_id;
-    if outcome is null then
-        perform tsconsole.count_crashes(config);
-        if tsconsole.is_waiting(config.id, work) then
-            outcome := 'waiting';
-        end if;
-    end if;
-    if outcome is not null then
-        return (config.target_table, work, outcome, null, null, 0, 0, null, null, null)::silver.step_result;
+    if not is_mine then
+        return (config.target_table, work, 'busy', null, null, 0, 0, null, null, null)::silver.step_result;
     end if;
     -- A deadlock or a serialization failure is nobody's fault and mostly gone at once.
     for tries_left in reverse 3 .. 0 loop
@@ -237,6 +228,10 @@ declare
 begin
     -- The claim was made outside this block: an error in here must not release it before it is logged.
     begin
+        perform tsconsole.count_crashes(config);
+        if tsconsole.is_waiting(config.id, work) then
+            return (config.target_table, work, 'waiting', null, null, 0, 0, null, null, null)::silver.step_result;
+        end if;
         perform tsconsole.check_relations(config);
         partitions_before := tsconsole.partition_fingerprints(config.source_table);
         perform tsconsole.check_inventory(config, partitions_before);
