@@ -120,6 +120,7 @@ EXPLANATIONS: dict[str, Explanation] = {
                     "55P03 TS005": "somebody holds a lock, often an ALTER TABLE: it goes away",
                     "57014": "statement timeout: a smaller processing_window, or an index on time",
                     "TS007": "the session ended without finishing; nothing was half done",
+                    "TS009": "no failure: late rows, or dropped ones, that no rollup will hold",
                 }),
             ),
             ("What to do", "Enter shows an error in full, with the query that was attempted."),

@@ -179,6 +179,7 @@ begin
     where s.source_table = source and s.partition not in (select p.partition from unnest(present) p)
       and (lower(r) > '-infinity' or upper(r) < 'infinity')
     on conflict do nothing;
+    perform tsconsole.note_unread_partitions(source, time_column, gone - coalesce(come, '{}'));
     if gone @> tstzrange('-infinity', 'infinity') then
         come := gone;
     end if;

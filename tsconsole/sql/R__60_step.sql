@@ -262,6 +262,9 @@ begin
         end if;
         stage := 'guard';
         perform tsconsole.check_still_whole(config, range, kept, partitions_before);
+        if kept <> '{}' then
+            perform tsconsole.note_losses(config, work, range, kept);
+        end if;
         perform tsconsole.settle(config, work, range);
         return tsconsole.record_success(config, work, range, rows_read, rows_written, rows_deleted, started);
     exception when others or query_canceled or assert_failure then

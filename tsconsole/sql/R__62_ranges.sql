@@ -106,6 +106,7 @@ declare
     kept timestamptz := tsconsole.kept_before(config);
     is_indexed boolean := tsconsole.has_time_index((config).source_table, (config).time_column);
 begin
+    perform tsconsole.forget_frozen_history(config);
     loop
         execute newest_claim into entry_id, entry_lo, entry_hi;
         if entry_id is null then

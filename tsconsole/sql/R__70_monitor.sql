@@ -123,17 +123,17 @@ cross join lateral (
         select sum(l.rows_written + l.rows_deleted) filter (where l.work = 'recompute' and l.end_time > clock_timestamp() - interval '10 minutes')
         from (select * from silver.timeseries_refresh_log l where l.rollup_id = c.id order by l.id desc limit 20) l) end as rows) late
 left join lateral (
-    select x.error_timestamp, x.error_message from silver.timeseries_error_log x
+    select x.error_timestamp, x.error_message, x.sql_state from silver.timeseries_error_log x
     where x.rollup_id = c.id and x.work <> 'maintenance' order by x.id desc limit 1) past on true
 cross join lateral (
     select case
-        -- Of one that has never run, one error tells as much as all.
-        when runs.since is null then (past.error_timestamp is not null)::integer
+        -- What was noted as lost (TS009) is no failed run. Of one that has never run, one error tells as much as all.
+        when runs.since is null then (past.error_timestamp is not null and past.sql_state is distinct from 'TS009')::integer
         -- Mostly the last error is older than the runs that count.
         when past.error_timestamp >= runs.since then (
             select count(*) from (
                 select from silver.timeseries_error_log x
-                where x.rollup_id = c.id and x.work <> 'maintenance' and x.error_timestamp >= runs.since limit 20) x)
+                where x.rollup_id = c.id and x.work <> 'maintenance' and x.error_timestamp >= runs.since and x.sql_state is distinct from 'TS009' limit 20) x)
         else 0 end as errors) recent
 cross join lateral tsconsole.reach(c.source_table, c.time_column, c.time_type, c.timezone, c.change_tracking, c.allowed_lateness) z
 cross join lateral (select
