@@ -51,7 +51,7 @@ begin
         if exists (select from silver.timeseries_rollup_config c where c.source_table = (config).target_table) then
             frozen := tstzmultirange(tstzrange((range).lo, (range).hi)) * kept;
         end if;
-        if not isempty(frozen) and (config).change_tracking = 'trigger' then
+        if not isempty(frozen) and (config).change_tracking in ('trigger', 'ladder') then
             perform tsconsole.note_late_for_kept(config, range, frozen);
         end if;
     elsif work = 'frontier' and not isempty(frozen) then
