@@ -299,3 +299,43 @@ def test_bad_input(rollup: psycopg.Connection) -> None:
            "TS002", "raw.readings is not a rollup")  # fmt: skip
     refuse(rollup, "call silver.rebuild_partitions('raw.readings')", None,
            "TS002", "raw.readings is not a rollup")  # fmt: skip
+
+
+@pytest.mark.parametrize("work", ["frontier", "recompute"])
+def test_a_late_row_in_a_gap_that_a_step_has_jumped_is_copied(
+    rollup: psycopg.Connection, work: str
+) -> None:
+    """It comes after the step has looked for the first row, and before it aggregates."""
+    rollup.execute("delete from raw.readings where ts >= '2025-03-20Z' and ts < '2025-03-22Z'")
+    run(rollup)
+    if work == "frontier":
+        rollup.execute("delete from silver.h where ts >= '2025-03-20Z'")
+        rollup.execute(
+            "update silver.timeseries_rollup_config set last_processed_time = '2025-03-20Z'"
+        )
+    set_interval(rollup, "10 days")
+    # To the point where all is copied and nothing is in its place yet.
+    is_copied = (
+        "select exists (select from tsconsole.partition_rebuild where copied_to = range_end "
+        "and tstzrange(range_start, range_end) @> '2025-03-20 10:00Z'::timestamptz)"
+    )
+    while not value(rollup, is_copied):
+        assert step(rollup) != "done"
+    rollup.execute(
+        "alter function tsconsole.choose_range rename to chosen;"
+        "create function tsconsole.choose_range(config silver.timeseries_rollup_config, "
+        "work text, horizon timestamptz) returns tsconsole.work_range language plpgsql as "
+        "'declare range tsconsole.work_range := tsconsole.chosen(config, work, horizon); begin "
+        "insert into raw.readings values (''2025-03-20 10:00Z'', ''d1'', 1, 5, 5); "
+        "return range; end'"
+    )
+    if work == "recompute":
+        rollup.execute("select silver.invalidate('silver.h', '2025-03-20Z', '2025-03-23Z')")
+    assert value(rollup, "select outcome from silver.perform_step('silver.h')") == "done"
+    rollup.execute(
+        "drop function tsconsole.choose_range;"
+        "alter function tsconsole.chosen rename to choose_range"
+    )
+    assert "swapped" in rebuild(rollup)
+    run(rollup)
+    assert_right(rollup)
