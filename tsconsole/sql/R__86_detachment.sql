@@ -160,12 +160,15 @@ begin
             raise exception 'role % may not create schema %', current_user, quote_ident(archive) using
                 errcode = '42501', hint = format('create schema %I; grant usage, create on schema %1$I to %I;', archive, current_user);
         end if;
-        begin
-            execute format('create schema if not exists %I', archive);
-        exception when unique_violation then
-            -- Another session has just made it: IF NOT EXISTS does not see that.
-            null;
-        end;
+        for attempt in 1 .. 20 loop
+            begin
+                execute format('create schema if not exists %I', archive);
+                exit;
+            exception when unique_violation then
+                -- Another session has just made it, and has told nobody yet: IF NOT EXISTS, and COMMENT, do not see it for a moment.
+                perform pg_sleep(0.01);
+            end;
+        end loop;
         execute format('comment on schema %I is %L', archive, 'Partitions that retention took out of their tables.');
         perform tsconsole.give_to_owner('schema', quote_ident(archive));
     end if;
