@@ -8,7 +8,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from .support import assert_verified, create, make_readings, perform, value
+from .support import (
+    assert_verified,
+    column,
+    create,
+    create_ladder,
+    make_readings,
+    perform,
+    value,
+)
 
 Connection = psycopg.Connection[Any]
 Connect = Callable[..., Connection]
@@ -181,3 +189,18 @@ def test_slowdown_is_the_median_of_the_last_half_minute(rollup: Connection) -> N
         " end_time = end_time - interval '1 minute'"
     )
     assert value(rollup, "select tsconsole.slowdown()") is None
+
+
+def test_a_backlog_of_late_rows_is_not_compared_pair_by_pair(db: psycopg.Connection) -> None:
+    """What a late range must wait for is gathered once: else its step takes quadratic time."""
+    make_readings(db, 0)
+    create_ladder(db, "raw.readings", "r", ["1 minute", "1 hour"])
+    for level in ("silver.r_1m", "silver.r_1h"):
+        condition = value(
+            db, "select tsconsole.eligible(tsconsole.rollup(%s), 'recompute')", [level]
+        )
+        pending = value(db, "select tsconsole.pending_table((tsconsole.rollup(%s)).id)", [level])
+        query = f"explain select p.lo from {pending} p where {condition.replace('$1', 'now()')}"
+        plan = "\n".join(column(db, query))
+        assert "InitPlan" in plan
+        assert "Join" not in plan and "Nested Loop" not in plan, plan
