@@ -1,4 +1,4 @@
-"""What late rows cost: ten scattered over millions, and one series of a thousand for a whole day.
+"""What late rows cost: ten over millions, one series of a thousand for a day, and a long backlog.
 
     python benchmarks/late_rows.py                 # embedded PostgreSQL 18, 4 million rows
     python benchmarks/late_rows.py --dsn "host=… dbname=scratch" --json
@@ -34,7 +34,11 @@ def main() -> int:
     options = arguments(__doc__, 5, rows=4_000_000).parse_args()
     with scratch(options.dsn) as connection:
         make(connection, options.rows)
-        results = [ten_rows(connection, options.runs), late_day(connection, options.runs)]
+        results = [
+            ten_rows(connection, options.runs),
+            late_day(connection, options.runs),
+            backlog(connection, options.runs),
+        ]
         check(connection)
         report(connection, results, options.json)
     return 0
@@ -101,6 +105,24 @@ def late_day(connection: Connection, runs: int) -> Result:
     share = median(one_series) / median(everything) * 100
     detail = f"{milliseconds(median(one_series))} beside {milliseconds(median(everything))}"
     return Result(f"a late day of one of {SERIES} series, beside all", share, "%", 2, detail)
+
+
+def backlog(connection: Connection, runs: int) -> Result:
+    """Late rows of a day that were each committed by themselves, ten times as many of them."""
+    few, many = [], []
+    for run in range(runs + 1):
+        for rows, taken in ((2_000, few), (20_000, many)):
+            connection.execute(
+                f"do $$ begin for i in 1 .. {rows} loop "
+                "insert into bench.readings values (date_trunc('day', now()) - interval '5 days' "
+                f"+ interval '1 day' * random(), i % {SERIES}, 7); commit; end loop; end $$"
+            )
+            took, _ = timed(lambda: roll_up(connection, "bench.rollup"))
+            if run:
+                taken.append(took)
+    detail = f"{milliseconds(median(many))} beside {milliseconds(median(few))}"
+    name = "20,000 late rows one by one, beside 2,000"
+    return Result(name, median(many) / median(few), "x", 10, detail)
 
 
 def check(connection: Connection) -> None:
