@@ -54,6 +54,21 @@ def add_readings(
     )
 
 
+def make_daily_readings(db: psycopg.Connection, days: int) -> None:
+    """raw.readings as make_readings has it, in partitions of a day: raw.day1, raw.day2, …"""
+    db.execute(
+        "create table raw.readings (ts timestamptz, device text, site integer, "
+        "temperature double precision, power integer) partition by range (ts);"
+        "create index on raw.readings (ts)"
+    )
+    for day in range(1, days + 1):
+        db.execute(
+            f"create table raw.day{day} partition of raw.readings "
+            f"for values from ('2025-03-0{day}Z') to ('2025-03-0{day + 1}Z')"
+        )
+    add_readings(db, "2025-03-01 00:00Z", days * 1440)
+
+
 def make_recent_readings(db: psycopg.Connection, rows: int = 600) -> None:
     """raw.readings with rows, one a minute, up to a few minutes ago."""
     start = value(db, f"select (now() - interval '{rows + 3} minutes')::text")

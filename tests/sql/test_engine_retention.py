@@ -11,13 +11,13 @@ from datetime import timedelta
 import psycopg
 import pytest
 from sql.support import (
-    add_readings,
     assert_same,
     assert_true_rollup,
     assert_verified,
     call_run,
     create,
     create_ladder,
+    make_daily_readings,
     make_recent_readings,
     run,
     value,
@@ -33,17 +33,7 @@ COLUMNS = "ts, device, rollup_count, sum_power, min_power, max_power, sum_temper
 @pytest.fixture
 def parts(db: psycopg.Connection) -> psycopg.Connection:
     """raw.readings in partitions of a day in March 2025, with a ladder, all rolled up."""
-    db.execute(
-        "create table raw.readings (ts timestamptz, device text, site integer, "
-        "temperature double precision, power integer) partition by range (ts);"
-        "create index on raw.readings (ts)"
-    )
-    for day in range(1, 6):
-        db.execute(
-            f"create table raw.day{day} partition of raw.readings "
-            f"for values from ('2025-03-0{day}Z') to ('2025-03-0{day + 1}Z')"
-        )
-    add_readings(db, "2025-03-01 00:00Z", 5 * 1440)
+    make_daily_readings(db, 5)
     create_ladder(db, "raw.readings", "r", ["1 minute", "1 hour"], dimensions=["device"])
     # What was there once, to compare with.
     db.execute("create table ever as table raw.readings")

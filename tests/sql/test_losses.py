@@ -7,10 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 from sql.support import (
-    add_readings,
     assert_verified,
     create,
     create_ladder,
+    make_daily_readings,
     make_recent_readings,
     monitor,
     run,
@@ -51,18 +51,8 @@ def aged(db: psycopg.Connection) -> psycopg.Connection:
 @pytest.fixture
 def parts(db: psycopg.Connection) -> psycopg.Connection:
     """raw.readings in partitions of a day in March 2025, and a rollup of them that has run."""
-    db.execute(
-        "create table raw.readings (ts timestamptz, device text, site integer, "
-        "temperature double precision, power integer) partition by range (ts);"
-        "create table raw.rest partition of raw.readings default;"
-        "create index on raw.readings (ts)"
-    )
-    for day in range(1, 4):
-        db.execute(
-            f"create table raw.day{day} partition of raw.readings "
-            f"for values from ('2025-03-0{day}Z') to ('2025-03-0{day + 1}Z')"
-        )
-    add_readings(db, "2025-03-01 00:00Z", 3 * 1440)
+    make_daily_readings(db, 3)
+    db.execute("create table raw.rest partition of raw.readings default")
     create(db, "raw.readings", "r_1h", "1 hour", dimensions=["device"])
     run(db)
     return db

@@ -142,12 +142,12 @@ begin
     -- stands in the way is gathered once: looked for anew for each range, a backlog of late rows would take quadratic time.
     return case work
         when 'history' then 'p.kind = ''h'''
-        else 'p.kind in (''l'', ''r'') and p.lo < $1' || tsconsole.not_overlapping(tsconsole.pending_ranges_of((config).id, 'h'))
+        else 'p.kind in (''l'', ''r'') and p.lo < $1' || tsconsole.overlaps_none_condition(tsconsole.pending_ranges_query((config).id, 'h'))
             -- A late row for a partition that is just being detached decides whether it goes: not to be taken for frozen meanwhile.
-            || tsconsole.not_overlapping(format('select range_agg(tstzrange(d.range_start, d.range_end)) from tsconsole.detachment d where d.parent = %s and d.rollup_id is null',
+            || tsconsole.overlaps_none_condition(format('select range_agg(tstzrange(d.range_start, d.range_end)) from tsconsole.detachment d where d.parent = %s and d.rollup_id is null',
                                                 (config).source_table::oid)) end
-        || coalesce((select tsconsole.not_overlapping(tsconsole.pending_ranges_of(parent.id, 'h'))
-                         || tsconsole.not_overlapping(tsconsole.pending_ranges_of(parent.id, 'r'), 'p.kind = ''r'' and ')
+        || coalesce((select tsconsole.overlaps_none_condition(tsconsole.pending_ranges_query(parent.id, 'h'))
+                         || tsconsole.overlaps_none_condition(tsconsole.pending_ranges_query(parent.id, 'r'), 'p.kind = ''r'' and ')
                      from silver.timeseries_rollup_config parent where parent.target_table = (config).source_table), '');
 end;
 $$;
@@ -157,28 +157,28 @@ comment on function tsconsole.eligible(silver.timeseries_rollup_config, text) is
 Example: select tsconsole.eligible(tsconsole.rollup(''silver.meters_1h''), ''history'');';
 
 
-create or replace function tsconsole.pending_ranges_of(rollup_id bigint, kind text) returns text
+create or replace function tsconsole.pending_ranges_query(rollup_id bigint, kind text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select format('select range_agg(tstzrange(q.lo, q.hi)) from %s q where q.kind = %L', tsconsole.pending_table(rollup_id), kind);
 $$;
 
-comment on function tsconsole.pending_ranges_of(bigint, text) is
+comment on function tsconsole.pending_ranges_query(bigint, text) is
 'The SQL that gathers the pending ranges of one kind as a multirange; null when there are none.
-Example: select tsconsole.pending_ranges_of(1, ''h'');';
+Example: select tsconsole.pending_ranges_query(1, ''h'');';
 
 
-create or replace function tsconsole.not_overlapping(ranges_query text, condition text default '') returns text
+create or replace function tsconsole.overlaps_none_condition(ranges_query text, condition text default '') returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
     select format(' and (%ststzrange(p.lo, p.hi) && (%s)) is not true', condition, ranges_query);
 $$;
 
-comment on function tsconsole.not_overlapping(text, text) is
+comment on function tsconsole.overlaps_none_condition(text, text) is
 'The SQL condition that a pending range p overlaps nothing of what ranges_query gathers. condition: SQL under which it matters.
-Example: select tsconsole.not_overlapping(tsconsole.pending_ranges_of(1, ''h''));';
+Example: select tsconsole.overlaps_none_condition(tsconsole.pending_ranges_query(1, ''h''));';
 
 
 create or replace function tsconsole.claim(rollup_id bigint, work text) returns boolean

@@ -121,7 +121,7 @@ begin
         -- Nothing there: done, without a run.
         execute format('delete from %s where ctid = $1', tsconsole.pending_table((config).id)) using entry_id;
         if not is_indexed then
-            perform tsconsole.drop_empty_history(config, last_row, entry_lo);
+            perform tsconsole.drop_history(config, coalesce(last_row, '-infinity'), entry_lo);
         end if;
     end loop;
     range.hi := entry_hi;
@@ -150,19 +150,25 @@ comment on function tsconsole.choose_history(silver.timeseries_rollup_config, ts
 Example: see tsconsole.choose_range.';
 
 
-create or replace function tsconsole.drop_empty_history(config silver.timeseries_rollup_config, last_row timestamptz, below timestamptz) returns void
+drop function if exists tsconsole.drop_empty_history(silver.timeseries_rollup_config, timestamptz, timestamptz);
+
+create or replace function tsconsole.drop_history(
+    config silver.timeseries_rollup_config, above timestamptz, below timestamptz, out first_lo timestamptz, out last_hi timestamptz
+)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    execute format('delete from %1$s where ctid = any (array(select p.ctid from %1$s p where p.kind = ''h'' and p.hi <= $1 and p.lo > $2 and %2$s for update skip locked))',
-        tsconsole.pending_table((config).id), replace(tsconsole.eligible(config, 'history'), '$1', '$3'))
-    using below, coalesce(last_row, '-infinity'), null::timestamptz;
+    execute format('with dropped as (delete from %1$s where ctid = any (array('
+                   'select p.ctid from %1$s p where p.lo > $1 and p.hi <= $2 and %2$s for update skip locked)) returning lo, hi) '
+                   'select min(lo), max(hi) from dropped',
+        tsconsole.pending_table((config).id), tsconsole.eligible(config, 'history'))
+    into first_lo, last_hi using above, below;
 end;
 $$;
 
-comment on function tsconsole.drop_empty_history(silver.timeseries_rollup_config, timestamptz, timestamptz) is
-'Takes the history between the next source row and a range above it off the pending ranges at once: there is nothing in it.
+comment on function tsconsole.drop_history(silver.timeseries_rollup_config, timestamptz, timestamptz) is
+'Takes the history that begins after one time and ends by another off the pending ranges, without a run, but for what other workers hold. Returns what it spanned; nulls when there was none.
 Example: see tsconsole.choose_history.';
 
 

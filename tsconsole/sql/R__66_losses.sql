@@ -42,19 +42,18 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    own tstzmultirange := case when (config).retained_from is null then '{}'::tstzmultirange
-        else tstzmultirange(tstzrange(null, tsconsole.bucket_ceiling(config, (config).retained_from))) end;
-    frozen tstzmultirange := tstzmultirange(tstzrange((range).lo, (range).hi)) * (kept - own);
+    frozen tstzmultirange := tstzmultirange(tstzrange((range).lo, (range).hi)) * kept;
 begin
-    if work = 'recompute' then
-        -- What retention dropped here is missed where a wider level still counts it.
-        if exists (select from silver.timeseries_rollup_config c where c.source_table = (config).target_table) then
-            frozen := tstzmultirange(tstzrange((range).lo, (range).hi)) * kept;
-        end if;
-        if not isempty(frozen) and (config).change_tracking in ('trigger', 'ladder') then
-            perform tsconsole.note_late_for_kept(config, range, frozen);
-        end if;
-    elsif work = 'frontier' and not isempty(frozen) then
+    -- What retention dropped here is missed only where a wider level still counts it.
+    if (config).retained_from is not null and (work <> 'recompute'
+       or not exists (select from silver.timeseries_rollup_config c where c.source_table = (config).target_table)) then
+        frozen := frozen - tstzmultirange(tstzrange(null, tsconsole.bucket_ceiling(config, (config).retained_from)));
+    end if;
+    if isempty(frozen) then
+        return;
+    elsif work = 'recompute' and (config).change_tracking in ('trigger', 'ladder') then
+        perform tsconsole.note_late_for_kept(config, range, frozen);
+    elsif work = 'frontier' then
         perform tsconsole.note_loss(config, work, lower(frozen), upper(frozen),
             format('%s fell behind: some of its buckets were computed when rows of %s that old might be gone', (config).target_name, (config).source_name),
             'They hold what was left. Steps should run more often than source_retention, or the retention of the level below, is long.');
@@ -121,11 +120,7 @@ begin
     if frozen_edge is null then
         return;
     end if;
-    execute format('with gone as (delete from %1$s where ctid = any (array('
-                   'select p.ctid from %1$s p where p.hi <= $2 and %2$s for update skip locked)) returning lo, hi) '
-                   'select min(lo), max(hi) from gone',
-        tsconsole.pending_table((config).id), tsconsole.eligible(config, 'history'))
-    into first_lo, last_hi using null::timestamptz, frozen_edge;
+    select d.first_lo, d.last_hi into first_lo, last_hi from tsconsole.drop_history(config, '-infinity', frozen_edge) d;
     if first_lo < last_hi then
         perform tsconsole.note_loss(config, 'history', first_lo, last_hi,
             format('the oldest history of %s was not computed in time: rows of %s that old may be gone', (config).target_name, (config).source_name),

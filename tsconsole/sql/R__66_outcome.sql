@@ -11,12 +11,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     ended timestamptz := clock_timestamp();
-    logged_from timestamptz := range.data_from;
+    -- A late row may have come into the gap that was jumped, and is written, too: a rebuild copies what the log says again.
+    logged_from timestamptz := coalesce(
+        (select least(range.data_from, greatest(range.lo, r.range_start)) from tsconsole.partition_rebuild r where r.rollup_id = config.id), range.data_from);
     predicted text[] := string_to_array(nullif(current_setting('tsconsole.predicted', true), ''), ',');
 begin
-    -- A late row may have come into the gap that was jumped, and is written, too: a rebuild copies what the log says again.
-    logged_from := coalesce(
-        (select least(logged_from, greatest(range.lo, r.range_start)) from tsconsole.partition_rebuild r where r.rollup_id = config.id), logged_from);
     insert into silver.timeseries_refresh_log (rollup_id, table_name, work, start_time, end_time, records_processed,
         window_start, window_end, rows_read, rows_written, rows_deleted, predicted_duration, estimated_rows)
     values (config.id, tsconsole.qualified_name(config.target_table), work, started, ended, rows_read,
